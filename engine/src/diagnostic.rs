@@ -1,0 +1,1 @@
+//! Mistakes with a place, a cause and a fix.

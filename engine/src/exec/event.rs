@@ -1,0 +1,35 @@
+//! What happened: the one stream that the ledger stores, the terminal shows and the tests read.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Something a running stage reports. One JSON object per line on a worker's standard output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum StageEvent {
+    /// Continues from a checkpoint of an earlier attempt.
+    Resumed {
+        /// Last step of that attempt that counts.
+        step: usize,
+    },
+    /// A step ended.
+    Progress {
+        /// Steps done, from 1.
+        step: usize,
+        /// Steps in all.
+        total: usize,
+        /// Numbers worth showing: `loss`, `reward`, `tokens_per_s`, …
+        metrics: BTreeMap<String, f64>,
+    },
+    /// A checkpoint is on disk.
+    Checkpoint {
+        /// The step it holds.
+        step: usize,
+    },
+    /// A line for the log.
+    Log {
+        /// What to say.
+        message: String,
+    },
+}

@@ -1,0 +1,5 @@
+//! Plan → Ledger.
+
+mod event;
+
+pub use event::StageEvent;

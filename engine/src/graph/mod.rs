@@ -1,0 +1,124 @@
+//! Recipe → [`Graph`]: names resolved, kinds of edges agreed, no cycle, no leak. Only `check` can make one.
+//!
+//! petgraph finds the order and the cycles inside this room; its indices stand in no public signature. This room knows
+//! nothing of keys, stores or processes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::stage::{AnyKind, AnyStage, ArtifactType, DataView, PortTypes, Ports, Runtime};
+
+/// A stage's place in [`Graph::stages`]; stages stand in topological order, ties in the order of the recipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StageId(pub(crate) usize);
+
+impl StageId {
+    /// Position in [`Graph::stages`].
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// Where an input comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    /// An output port of another stage.
+    Stage {
+        /// The producer.
+        stage: StageId,
+        /// Its output port.
+        port: String,
+    },
+    /// A `[models.x]` or `[data.x]` entry whose files lie on this machine, or will.
+    File {
+        /// Absolute path of the folder or file.
+        path: PathBuf,
+        /// How to read rows; default for models.
+        view: DataView,
+    },
+    /// A hub name that this machine has no copy of: fit to check, not to run.
+    Remote {
+        /// `hf:org/name`, with the revision after `@` where the recipe gives one.
+        source: String,
+        /// How to read rows; default for models.
+        view: DataView,
+    },
+}
+
+/// One connected input port.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// As the recipe says it: `cold_start.model`, `data.gsm8k.train`.
+    pub reference: String,
+    /// What is behind it.
+    pub origin: Origin,
+    /// Type after propagation.
+    pub ty: ArtifactType,
+}
+
+/// A checked stage.
+#[derive(Debug)]
+pub struct StageNode {
+    /// Its place.
+    pub id: StageId,
+    /// Its name; an `each` stage has one per listed stage: `score[mrl]`.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static dyn AnyKind,
+    /// Kind and parameters, decoded.
+    pub stage: Box<dyn AnyStage>,
+    /// Ports, as its parameters make them.
+    pub ports: Ports,
+    /// Connected inputs by port.
+    pub inputs: BTreeMap<String, Input>,
+    /// Types of its outputs.
+    pub outputs: PortTypes,
+    /// Pure ordering: `after = ["x"]`.
+    pub after: Vec<StageId>,
+    /// The recipe's root seed: the only seed that counts for the key.
+    pub seed: u64,
+    /// What does not matter for the result: `[runtime]` merged with `[runtime.stages.NAME]`.
+    pub runtime: Runtime,
+}
+
+/// A recipe that can be planned: every reference resolves, every edge fits.
+#[derive(Debug)]
+pub struct Graph {
+    pub(crate) name: String,
+    pub(crate) stages: Vec<StageNode>,
+}
+
+impl Graph {
+    /// `[recipe] name`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Every stage, producers before consumers.
+    pub fn stages(&self) -> &[StageNode] {
+        &self.stages
+    }
+
+    /// One stage.
+    pub fn stage(&self, id: StageId) -> &StageNode {
+        &self.stages[id.0]
+    }
+
+    /// A stage by name.
+    pub fn find(&self, name: &str) -> Option<&StageNode> {
+        self.stages.iter().find(|stage| stage.name == name)
+    }
+
+    /// Stages that must end before `id` starts, each once, in order.
+    pub fn upstream(&self, id: StageId) -> Vec<StageId> {
+        let node = self.stage(id);
+        let from_inputs = node.inputs.values().filter_map(|input| match input.origin {
+            Origin::Stage { stage, .. } => Some(stage),
+            Origin::File { .. } | Origin::Remote { .. } => None,
+        });
+        let mut ids: Vec<_> = from_inputs.chain(node.after.iter().copied()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+}

@@ -1,0 +1,15 @@
+//! curricle's engine: what to do, in which order, and whether to do it again.
+//!
+//! ```text
+//! text ──parse──▶ Recipe ──check──▶ Graph ──plan──▶ Plan ──execute──▶ Ledger ──▶ report
+//! ```
+
+pub mod diagnostic;
+pub mod exec;
+pub mod fs;
+pub mod graph;
+pub mod plan;
+pub mod recipe;
+pub mod report;
+pub mod stage;
+pub mod store;

@@ -1,0 +1,218 @@
+//! THE CONTRACT: what the engine asks of a stage kind, and what a running stage may ask of the engine.
+//!
+//! A kind is a type that implements [`StageKind`]: its parameters, its ports, its rules, its work. [`Kind`] erases that
+//! type so that a table of kinds is a plain `&[&dyn AnyKind]`. This room refuses to know any kind's name, and knows
+//! nothing of tensors, tokens or files formats.
+
+mod context;
+mod port;
+
+use std::fmt::Debug;
+use std::marker::PhantomData;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub use context::{DataView, InputArtifact, Runtime, StageContext, StageError, StageRequest};
+pub use port::{ArtifactKind, ArtifactType, DataType, InputPort, ModelType, OutputPort, PortTypes, Ports, Role};
+
+/// One kind of stage: what the word after `kind =` means.
+///
+/// Everything in [`StageKind::Params`] is part of a stage's identity, and nothing else is. Raise
+/// [`StageKind::VERSION`] in the commit that changes what the same parameters compute.
+pub trait StageKind: 'static {
+    /// The word after `kind =`.
+    const NAME: &'static str;
+    /// Raised when the same parameters start to mean something else.
+    const VERSION: u32;
+    /// One line for `curricle kinds`.
+    const SUMMARY: &'static str;
+    /// Parameters as a recipe spells them; doc comments become the schema's descriptions.
+    type Params: DeserializeOwned + Serialize + JsonSchema + Debug + Send + Sync + 'static;
+
+    /// What the stage reads and makes; may depend on its parameters.
+    fn ports(params: &Self::Params) -> Ports;
+
+    /// Rules on values that a type can't say (ranges, combinations). Pure: no files, no device.
+    fn validate(params: &Self::Params, problems: &mut Problems);
+
+    /// Types of the outputs, given the types of the inputs; reports inputs that do not fit. Pure.
+    fn types(params: &Self::Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes;
+
+    /// Does the work. Called in a worker process, with every input present.
+    ///
+    /// Writes results under [`StageContext::output`], progress under [`StageContext::work_dir`] (it survives a crash
+    /// and is handed to the next attempt), and returns [`StageError::Interrupted`] soon after
+    /// [`StageContext::interrupted`] turns true.
+    fn run(params: &Self::Params, context: &mut StageContext<'_>) -> Result<(), StageError>;
+}
+
+/// A mistake in the parameters or inputs of one stage, before the engine adds the place in the recipe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What the mistake is about.
+    pub at: ProblemAt,
+    /// Lowercase fragment that says what is wrong and why.
+    pub message: String,
+    /// How to fix it.
+    pub help: Option<String>,
+}
+
+/// The part of a stage that a [`Problem`] is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProblemAt {
+    /// A parameter, as a dotted path below `params`: `select.low`.
+    Param(String),
+    /// An input port by name.
+    Input(String),
+    /// The stage as a whole.
+    Stage,
+}
+
+/// Collects every [`Problem`] of one stage.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Reports a bad parameter at a dotted path below `params`.
+    pub fn param(&mut self, path: impl Into<String>, message: impl Into<String>, help: impl Into<String>) {
+        self.push(ProblemAt::Param(path.into()), message, help);
+    }
+
+    /// Reports an input that does not fit.
+    pub fn input(&mut self, port: impl Into<String>, message: impl Into<String>, help: impl Into<String>) {
+        self.push(ProblemAt::Input(port.into()), message, help);
+    }
+
+    /// Reports a problem of the whole stage.
+    pub fn stage(&mut self, message: impl Into<String>, help: impl Into<String>) {
+        self.push(ProblemAt::Stage, message, help);
+    }
+
+    /// Every problem, in the order reported.
+    pub fn into_vec(self) -> Vec<Problem> {
+        self.0
+    }
+
+    fn push(&mut self, at: ProblemAt, message: impl Into<String>, help: impl Into<String>) {
+        let help = help.into();
+        self.0.push(Problem { at, message: message.into(), help: (!help.is_empty()).then_some(help) });
+    }
+}
+
+/// Why a table of parameters is not what a kind takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeError {
+    /// Dotted path below `params` to the offending key or value; empty for the table itself.
+    pub path: String,
+    /// serde's message.
+    pub message: String,
+}
+
+/// A [`StageKind`] with its type erased: one line of the table of kinds.
+pub trait AnyKind: Send + Sync {
+    /// See [`StageKind::NAME`].
+    fn name(&self) -> &'static str;
+    /// See [`StageKind::VERSION`].
+    fn version(&self) -> u32;
+    /// See [`StageKind::SUMMARY`].
+    fn summary(&self) -> &'static str;
+    /// JSON Schema (draft 7 subset) of the parameters.
+    fn schema(&self) -> Value;
+    /// Reads parameters, filling in defaults. Non-finite numbers can't get here: JSON has none.
+    fn decode(&self, params: &Value) -> Result<Box<dyn AnyStage>, DecodeError>;
+}
+
+impl Debug for dyn AnyKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A kind together with decoded parameters.
+pub trait AnyStage: Debug + Send + Sync {
+    /// The parameters with every default filled in: the part of the key preimage that a recipe can change.
+    fn params(&self) -> Value;
+    /// See [`StageKind::ports`].
+    fn ports(&self) -> Ports;
+    /// See [`StageKind::validate`].
+    fn validate(&self) -> Vec<Problem>;
+    /// See [`StageKind::types`].
+    fn types(&self, inputs: &PortTypes) -> (PortTypes, Vec<Problem>);
+    /// See [`StageKind::run`].
+    fn run(&self, context: &mut StageContext<'_>) -> Result<(), StageError>;
+}
+
+/// Erases the type of a [`StageKind`]: `&Kind::<Sft>::NEW` is its line in the table.
+pub struct Kind<K>(PhantomData<fn() -> K>);
+
+impl<K: StageKind> Kind<K> {
+    /// The table entry of `K`.
+    pub const NEW: Self = Self(PhantomData);
+}
+
+impl<K: StageKind> AnyKind for Kind<K> {
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+
+    fn version(&self) -> u32 {
+        K::VERSION
+    }
+
+    fn summary(&self) -> &'static str {
+        K::SUMMARY
+    }
+
+    fn schema(&self) -> Value {
+        let settings = schemars::generate::SchemaSettings::draft07();
+        settings.into_generator().into_root_schema_for::<K::Params>().to_value()
+    }
+
+    fn decode(&self, params: &Value) -> Result<Box<dyn AnyStage>, DecodeError> {
+        match serde_path_to_error::deserialize::<_, K::Params>(params) {
+            Ok(params) => Ok(Box::new(Decoded::<K>(params))),
+            Err(error) => {
+                let path = error.path().to_string();
+                let path = if path == "." { String::new() } else { path };
+                Err(DecodeError { path, message: error.into_inner().to_string() })
+            }
+        }
+    }
+}
+
+struct Decoded<K: StageKind>(K::Params);
+
+impl<K: StageKind> Debug for Decoded<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", K::NAME, self.0)
+    }
+}
+
+impl<K: StageKind> AnyStage for Decoded<K> {
+    fn params(&self) -> Value {
+        serde_json::to_value(&self.0).expect("parameters are plain data")
+    }
+
+    fn ports(&self) -> Ports {
+        K::ports(&self.0)
+    }
+
+    fn validate(&self) -> Vec<Problem> {
+        let mut problems = Problems::default();
+        K::validate(&self.0, &mut problems);
+        problems.into_vec()
+    }
+
+    fn types(&self, inputs: &PortTypes) -> (PortTypes, Vec<Problem>) {
+        let mut problems = Problems::default();
+        let outputs = K::types(&self.0, inputs, &mut problems);
+        (outputs, problems.into_vec())
+    }
+
+    fn run(&self, context: &mut StageContext<'_>) -> Result<(), StageError> {
+        K::run(&self.0, context)
+    }
+}
