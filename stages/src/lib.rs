@@ -1,1 +1,17 @@
-//! stub
+//! What a stage is and does: the kinds a recipe may name, the model they train, and how they train it.
+//!
+//! - [`kinds`]: one file per kind, and the table [`KINDS`];
+//! - `model`: Qwen2.5-VL, from a `config.json` to logits, tokens and safetensors;
+//! - [`train`]: supervised training, and what reinforcement learning shares with it;
+//! - `rl`: rollout → reward → advantage → select → objective;
+//! - [`device`]: the only file that names a back end.
+//!
+//! Whatever holds a tensor needs the feature `compute`, which a back end (`flex`, `cuda`) turns on; parameters, ports,
+//! rules and schedules do without, so that recipes are checked and planned by a build that has no Burn in it. This crate
+//! knows nothing of recipes, graphs, keys or stores.
+
+pub mod device;
+pub mod kinds;
+pub mod train;
+
+pub use kinds::KINDS;

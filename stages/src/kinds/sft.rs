@@ -1,0 +1,218 @@
+//! `sft`: a model and rows with targets → the model after supervised fine-tuning. Text or images is a question of the
+//! rows. Refuses to know how rows are read or how a step is computed; see [`crate::train`].
+
+use curricle_engine::stage::{
+    ArtifactKind, ArtifactType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::train::freeze::Part;
+use crate::train::schedule::Shape;
+
+/// The kind `sft`.
+pub struct Sft;
+
+/// What to do with a row that has more tokens than `max_length`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TooLong {
+    /// Stop before training, and name the row.
+    #[default]
+    Refuse,
+    /// Leave the row out, and say how many.
+    Drop,
+    /// Cut the end of its text off; a row whose image would be cut is left out.
+    Truncate,
+}
+
+/// Which parameters weight decay pulls on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decay {
+    /// Tensors of two or more dimensions: no norms, no biases.
+    #[default]
+    Matrices,
+    /// Every tensor, as `torch.optim.AdamW` given `model.parameters()`.
+    All,
+}
+
+/// Ends training before the last step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EarlyStop {
+    /// What to watch: `val_loss` (needs the input `val`) or `loss`.
+    #[serde(default = "val_loss")]
+    pub metric: Watched,
+    /// Stops after this many looks (see `look_every`) in a row without a new best.
+    pub patience: usize,
+}
+
+fn val_loss() -> Watched {
+    Watched::ValLoss
+}
+
+/// A number that early stopping may watch; lower is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Watched {
+    /// Mean loss over the rows of `val`.
+    ValLoss,
+    /// Mean training loss since the last look.
+    Loss,
+}
+
+/// Parameters of `sft`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Params {
+    /// Passes over the rows; an unfinished last batch is trained as it is. Give `epochs` or `steps`, not both; neither is one epoch.
+    pub epochs: Option<usize>,
+    /// Optimizer steps.
+    pub steps: Option<usize>,
+    /// Rows per optimizer step.
+    pub batch: usize,
+    /// Rows per forward and backward pass; their gradients add up in order, so this is part of what is computed.
+    pub micro_batch: usize,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// How the learning rate moves after the warm-up.
+    pub schedule: Shape,
+    /// Below 1: share of the steps that warm up. From 1: their number.
+    pub warmup: f64,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f64,
+    /// Which parameters weight decay pulls on.
+    pub decay: Decay,
+    /// AdamW's decay rates of the two moments.
+    pub betas: [f64; 2],
+    /// AdamW's epsilon.
+    pub eps: f64,
+    /// Largest global norm of the gradient; 0 does not clip.
+    pub max_grad_norm: f64,
+    /// Parts of the model that stay as they are.
+    pub freeze: Vec<Part>,
+    /// Longest row in tokens; left out: the model's own limit.
+    pub max_length: Option<usize>,
+    /// What to do with a longer row.
+    pub too_long: TooLong,
+    /// Steps between looks at `val` and at early stopping; 0 looks once per epoch.
+    pub look_every: usize,
+    /// Ends training early.
+    pub early_stop: Option<EarlyStop>,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            epochs: None,
+            steps: None,
+            batch: 32,
+            micro_batch: 4,
+            lr: 1e-4,
+            schedule: Shape::Constant,
+            warmup: 0.0,
+            weight_decay: 0.0,
+            decay: Decay::Matrices,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            max_grad_norm: 1.0,
+            freeze: Vec::new(),
+            max_length: None,
+            too_long: TooLong::Refuse,
+            look_every: 0,
+            early_stop: None,
+        }
+    }
+}
+
+impl StageKind for Sft {
+    const NAME: &'static str = "sft";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "supervised fine-tuning: next-token loss on the answer only";
+    type Params = Params;
+
+    fn ports(_params: &Params) -> Ports {
+        Ports::new()
+            .input("model", ArtifactKind::Model)
+            .trains_on("data")
+            .optional("val", ArtifactKind::Data)
+            .output("model", ArtifactKind::Model)
+    }
+
+    fn validate(params: &Params, problems: &mut Problems) {
+        if params.epochs.is_some() && params.steps.is_some() {
+            problems.param("steps", "`epochs` and `steps` both say how long to train", "remove one of them");
+        }
+        for (name, value) in [("epochs", params.epochs), ("steps", params.steps), ("max_length", params.max_length)] {
+            if value == Some(0) {
+                problems.param(name, "must be at least 1", "");
+            }
+        }
+        for (name, value) in [("batch", params.batch), ("micro_batch", params.micro_batch)] {
+            if value == 0 {
+                problems.param(name, "must be at least 1", "");
+            }
+        }
+        if params.micro_batch > params.batch {
+            problems.param(
+                "micro_batch",
+                format!("{} rows do not fit in a batch of {}", params.micro_batch, params.batch),
+                "make `micro_batch` at most `batch`",
+            );
+        }
+        if params.lr <= 0.0 {
+            problems.param("lr", "must be above 0", "");
+        }
+        for (name, value) in [
+            ("warmup", params.warmup),
+            ("weight_decay", params.weight_decay),
+            ("eps", params.eps),
+            ("max_grad_norm", params.max_grad_norm),
+        ] {
+            if value < 0.0 {
+                problems.param(name, "must not be negative", "");
+            }
+        }
+        if params.betas.iter().any(|beta| !(0.0..1.0).contains(beta)) {
+            problems.param("betas", "each must be at least 0 and below 1", "usual values are [0.9, 0.999]");
+        }
+        if params.early_stop.as_ref().is_some_and(|stop| stop.patience == 0) {
+            problems.param("early_stop.patience", "must be at least 1", "");
+        }
+    }
+
+    fn types(params: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
+        let model = inputs.model("model").cloned().unwrap_or_default();
+        for port in ["data", "val"] {
+            let Some(data) = inputs.data(port) else { continue };
+            if data.images == Some(true) && model.images == Some(false) {
+                problems.input(port, "has rows with images, and the model reads text only", "use rows without images");
+            }
+            if let Some(columns) = &data.columns
+                && !["answer", "response"].iter().any(|name| columns.contains(*name))
+            {
+                problems.input(
+                    port,
+                    "rows have no `answer` and no `response` to learn from",
+                    "name the column: `columns = { answer = \"…\" }`",
+                );
+            }
+        }
+        if params.early_stop.as_ref().is_some_and(|stop| stop.metric == Watched::ValLoss)
+            && inputs.data("val").is_none()
+        {
+            problems.param("early_stop.metric", "`val_loss` needs the input `val`", "connect `val`, or watch `loss`");
+        }
+        if let (Some(wanted), Some(limit)) = (params.max_length, model.max_length)
+            && wanted > limit
+        {
+            problems.param("max_length", format!("the model's positions end at {limit}"), "");
+        }
+        PortTypes::default().with("model", ArtifactType::Model(model))
+    }
+
+    fn run(_params: &Params, _context: &mut StageContext<'_>) -> Result<(), StageError> {
+        Err(StageError::NoCompute)
+    }
+}
