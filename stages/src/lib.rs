@@ -3,7 +3,8 @@
 //! - [`kinds`]: one file per kind, and the table [`KINDS`];
 //! - `model`: Qwen2.5-VL, from a `config.json` to logits, tokens and safetensors;
 //! - [`train`]: supervised training, and what reinforcement learning shares with it;
-//! - `rl`: rollout → reward → advantage → select → objective;
+//! - [`rl`]: rollout → reward → advantage → select → objective;
+//! - [`eval`]: completions on held-out rows → accuracy;
 //! - [`device`]: the only file that names a back end.
 //!
 //! Whatever holds a tensor needs the feature `compute`, which a back end (`flex`, `cuda`) turns on; parameters, ports,
@@ -11,7 +12,9 @@
 //! knows nothing of recipes, graphs, keys or stores.
 
 pub mod device;
+pub mod eval;
 pub mod kinds;
+pub mod rl;
 pub mod train;
 
 pub use kinds::KINDS;

@@ -1,10 +1,18 @@
 //! The table of kinds. A new kind is one file here, its `mod` line and its line in [`KINDS`].
 
+pub mod evaluate;
 pub mod export;
+pub mod grpo;
 pub mod init;
 pub mod sft;
 
 use curricle_engine::stage::{AnyKind, Kind};
 
 /// Every kind that a recipe may name, in the order of `curricle kinds`.
-pub static KINDS: &[&dyn AnyKind] = &[&Kind::<init::Init>::NEW, &Kind::<sft::Sft>::NEW, &Kind::<export::Export>::NEW];
+pub static KINDS: &[&dyn AnyKind] = &[
+    &Kind::<init::Init>::NEW,
+    &Kind::<sft::Sft>::NEW,
+    &Kind::<grpo::Grpo>::NEW,
+    &Kind::<evaluate::Evaluate>::NEW,
+    &Kind::<export::Export>::NEW,
+];

@@ -47,7 +47,9 @@ mod tests {
     /// Binary rewards, G = 8, k correct. With p = k/8: std² = 8p(1−p)/7, A⁺ = (1−p)/std, A⁻ = −p/std.
     #[test]
     fn binary_rewards_of_eight() {
-        for (correct, plus, minus) in [(1, 2.4749, -0.3536), (2, 1.6202, -0.5401), (3, 1.2076, -0.7246), (4, 0.9354, -0.9354)] {
+        for (correct, plus, minus) in
+            [(1, 2.4749, -0.3536), (2, 1.6202, -0.5401), (3, 1.2076, -0.7246), (4, 0.9354, -0.9354)]
+        {
             let rewards: Vec<f32> = (0..8).map(|i| if i < correct { 1.0 } else { 0.0 }).collect();
             let advantages = group_advantages(&rewards, 8);
             assert!((advantages[0] - plus).abs() < 1e-3, "{advantages:?}");

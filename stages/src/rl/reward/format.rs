@@ -29,7 +29,13 @@ mod tests {
     fn thinking_then_a_box() {
         assert!(well_formed("<think>a\nb</think>\nso \\boxed{4}."));
         assert!(well_formed("\n<think></think>\\boxed{}"));
-        for bad in [r"\boxed{4}", r"<think>\boxed{4}</think>", r"<think>a</think> 4", r"so <think>a</think>\boxed{4}", r"<think>a</think>\boxed{4"] {
+        for bad in [
+            r"\boxed{4}",
+            r"<think>\boxed{4}</think>",
+            r"<think>a</think> 4",
+            r"so <think>a</think>\boxed{4}",
+            r"<think>a</think>\boxed{4",
+        ] {
             assert!(!well_formed(bad), "{bad}");
         }
     }

@@ -76,7 +76,8 @@ impl Scored {
 /// Scores a completion by every reward.
 pub fn score(answered: &Answered<'_>, weights: &Weights) -> Scored {
     let each: Vec<f32> = REWARDS.iter().map(|reward| (reward.score)(answered)).collect();
-    let total = REWARDS.iter().zip(&each).map(|(reward, &value)| (reward.weight)(weights) * f64::from(value)).sum::<f64>();
+    let total =
+        REWARDS.iter().zip(&each).map(|(reward, &value)| (reward.weight)(weights) * f64::from(value)).sum::<f64>();
     Scored { total: total as f32, each }
 }
 

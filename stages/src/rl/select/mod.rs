@@ -88,7 +88,8 @@ impl Temperature {
             Self::Constant(value) => value,
             Self::Linear(Linear { from, to }) => {
                 let last = steps.saturating_sub(1).max(1);
-                from + (to - from) * (step.min(last) as f64 / last as f64)
+                let done = step.min(last) as f64 / last as f64;
+                from * (1.0 - done) + to * done
             }
         }
     }
@@ -137,7 +138,8 @@ impl Select {
             problems.push(("high", "`high` is below `low`: no sample can lie between".into(), "leave `high` out"));
         }
         if !(self.ratio > 0.0 && self.ratio <= 1.0) {
-            let message = format!("`ratio` is {}, but it is the share of samples drawn without replacement", self.ratio);
+            let message =
+                format!("`ratio` is {}, but it is the share of samples drawn without replacement", self.ratio);
             problems.push(("ratio", message, "use a number above 0 and at most 1"));
         }
         if self.temperature.ends().iter().any(|&tau| tau <= 0.0) {
@@ -189,7 +191,13 @@ mod tests {
 
     #[test]
     fn bad_settings_are_named() {
-        let bad = Select { kind: SelectKind::Pad, low: 0.0, high: Some(-1.0), ratio: 1.5, temperature: Temperature::Constant(0.0) };
+        let bad = Select {
+            kind: SelectKind::Pad,
+            low: 0.0,
+            high: Some(-1.0),
+            ratio: 1.5,
+            temperature: Temperature::Constant(0.0),
+        };
         let paths: Vec<_> = bad.problems().into_iter().map(|problem| problem.0).collect();
         assert_eq!(paths, ["low", "high", "ratio", "temperature"]);
         assert!(Select { kind: SelectKind::None, ..bad }.problems().is_empty());

@@ -113,7 +113,8 @@ mod tests {
     /// With p = (.1863, .3072, .5065): P(2 is left out) = p0·p1/(1−p0) + p1·p0/(1−p1) = .0703 + .0826 = .1529.
     #[test]
     fn second_draw_is_over_what_is_left() {
-        let left_out = (0..20_000).filter(|&seed| pick(&pad(0.03, None, 0.6), &[0.5, -1.0, 1.5], 1.0, seed) == [0, 1]).count();
+        let left_out =
+            (0..20_000).filter(|&seed| pick(&pad(0.03, None, 0.6), &[0.5, -1.0, 1.5], 1.0, seed) == [0, 1]).count();
         assert!((left_out as f64 / 20_000.0 - 0.1529).abs() < 0.008, "{left_out}");
     }
 

@@ -166,7 +166,11 @@ fn split(text: &str) -> Vec<String> {
 fn value_of_equation(text: &str) -> &str {
     match text.split_once('=') {
         Some((name, value)) if name.len() == 1 && name.is_ascii() && !value.is_empty() && !value.contains('=') => {
-            if name.chars().all(|c| c.is_ascii_alphabetic()) { value } else { text }
+            if name.chars().all(|c| c.is_ascii_alphabetic()) {
+                value
+            } else {
+                text
+            }
         }
         _ => text,
     }
