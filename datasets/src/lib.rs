@@ -7,10 +7,21 @@
 //!
 //! This crate knows no tensor, no device, no recipe and no stage.
 
+pub mod bpe;
+pub mod chat;
+pub mod fs;
 pub mod image;
+pub mod jsonl;
+pub mod pack;
+pub mod resize;
 pub mod rows;
+pub mod shuffle;
+pub mod split;
 pub mod tokenize;
 
+#[cfg(test)]
+mod reference;
+
 pub use crate::image::ImagePatches;
-pub use crate::rows::{Row, RowsView};
-pub use crate::tokenize::{Encoded, SpecialTokens};
+pub use crate::rows::{Row, RowsError, RowsView};
+pub use crate::tokenize::{EncodeError, Encoded, Processor, SpecialTokens};
