@@ -4,6 +4,7 @@
 //! text ──parse──▶ Recipe ──check──▶ Graph ──plan──▶ Plan ──execute──▶ Ledger ──▶ report
 //! ```
 
+mod clock;
 pub mod diagnostic;
 pub mod exec;
 pub mod fs;

@@ -1,1 +1,223 @@
-//! plan
+//! Graph + Store → [`Plan`]: what would run, what is reused, and why. `plan` prints it and `run` follows it; there is no
+//! second place that decides. This room starts nothing and writes nothing but the digest cache.
+
+mod compare;
+mod decide;
+mod json;
+mod reason;
+mod select;
+
+use std::fmt;
+
+pub use decide::plan;
+pub use reason::Reason;
+
+use crate::fs::FsError;
+use crate::graph::StageId;
+use crate::store::{Artifact, Key, KeyPreimage, StoreError};
+
+/// Which part of a graph is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Exactly these stages; empty means all. `score` stands for every `score[…]`.
+    pub only: Vec<String>,
+    /// These and everything that needs them.
+    pub from: Vec<String>,
+    /// These and everything they need.
+    pub until: Vec<String>,
+    /// Widens `only` to everything that needs its stages.
+    pub downstream: bool,
+    /// Stages to run although they are done; what needs them follows.
+    pub force: Force,
+}
+
+/// What `--force` covers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Force {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Every selected stage.
+    All,
+    /// These.
+    Stages(Vec<String>),
+}
+
+/// What to do with every stage of a graph, in its order.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Name of the recipe.
+    pub recipe: String,
+    /// One step per stage; `steps[id.index()]` is the step of stage `id`.
+    pub steps: Vec<Step>,
+}
+
+/// What to do with one stage.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Which stage.
+    pub stage: StageId,
+    /// Its name.
+    pub name: String,
+    /// Name of its result.
+    pub key: Key,
+    /// What the key is the digest of.
+    pub preimage: KeyPreimage,
+    /// What to do.
+    pub decision: Decision,
+    /// The result, if the store has it, whatever the decision.
+    pub artifact: Option<Artifact>,
+    /// Inputs whose files are not on this machine.
+    pub missing: Vec<Missing>,
+}
+
+/// What to do with a stage.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// Its result is in the store.
+    Reuse,
+    /// It has to run.
+    Run(Vec<Reason>),
+    /// It is the same work as another stage of this plan, which runs.
+    Share(StageId),
+    /// It was not asked for.
+    Skip,
+}
+
+/// An input that a run would need and this machine does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Input port.
+    pub port: String,
+    /// As the recipe refers to it: `models.base`.
+    pub reference: String,
+    /// Path or hub name.
+    pub source: String,
+}
+
+/// How many stages end up where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Summary {
+    /// Never built.
+    pub new: usize,
+    /// Built before from something else.
+    pub changed: usize,
+    /// Run only because something before them does.
+    pub downstream: usize,
+    /// Run because somebody said so.
+    pub forced: usize,
+    /// Taken from the store, or from a stage that does the same work.
+    pub reused: usize,
+    /// Not asked for.
+    pub skipped: usize,
+}
+
+impl Plan {
+    /// The step of a stage.
+    pub fn step(&self, id: StageId) -> &Step {
+        &self.steps[id.index()]
+    }
+
+    /// The steps that have to run.
+    pub fn to_run(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| matches!(step.decision, Decision::Run(_)))
+    }
+
+    /// Inputs that are missing from stages that would run, each with its stage.
+    pub fn missing(&self) -> Vec<(&str, &Missing)> {
+        self.to_run().flat_map(|step| step.missing.iter().map(|missing| (step.name.as_str(), missing))).collect()
+    }
+
+    /// The counts.
+    pub fn summary(&self) -> Summary {
+        let mut summary = Summary::default();
+        for step in &self.steps {
+            match &step.decision {
+                Decision::Reuse | Decision::Share(_) => summary.reused += 1,
+                Decision::Skip => summary.skipped += 1,
+                Decision::Run(reasons) if reasons.contains(&Reason::Forced) => summary.forced += 1,
+                Decision::Run(reasons) if reasons.contains(&Reason::FirstRun) => summary.new += 1,
+                Decision::Run(reasons) if reasons.iter().all(Reason::is_consequence) => summary.downstream += 1,
+                Decision::Run(_) => summary.changed += 1,
+            }
+        }
+        summary
+    }
+}
+
+impl Summary {
+    /// Stages that have to run.
+    pub fn to_run(&self) -> usize {
+        self.new + self.changed + self.downstream + self.forced
+    }
+}
+
+impl fmt::Display for Summary {
+    /// `3 to run (1 changed, 2 downstream), 4 reused`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = |parts: &[(usize, &str)]| {
+            let some = parts.iter().filter(|(count, _)| *count > 0);
+            some.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+        };
+        match self.to_run() {
+            0 => f.write_str("nothing to run")?,
+            to_run => {
+                let (new, changed) = ((self.new, "new"), (self.changed, "changed"));
+                let why = counted(&[new, changed, (self.downstream, "downstream"), (self.forced, "forced")]);
+                write!(f, "{to_run} to run ({why})")?;
+            }
+        }
+        match counted(&[(self.reused, "reused"), (self.skipped, "not selected")]) {
+            rest if rest.is_empty() => Ok(()),
+            rest => write!(f, ", {rest}"),
+        }
+    }
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A selection names a stage that is not in the recipe.
+    #[error("there is no stage `{name}` in this recipe")]
+    UnknownStage {
+        /// The name given.
+        name: String,
+        /// The nearest name there is.
+        suggestion: Option<String>,
+    },
+    /// A selected stage needs a result that is neither selected nor there.
+    #[error("stage `{stage}` needs `{needs}`, which is not built and not selected")]
+    NotBuilt {
+        /// The selected stage.
+        stage: String,
+        /// The stage left out.
+        needs: String,
+    },
+    /// Input files can't be read.
+    #[error(transparent)]
+    Input(FsError),
+    /// The store can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl PlanError {
+    /// How to go on.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::UnknownStage { suggestion, .. } => suggestion.as_ref().map(|name| format!("did you mean `{name}`?")),
+            Self::NotBuilt { needs, .. } => Some(format!("select `{needs}` too, or run it first: `--until {needs}`")),
+            Self::Input(_) => Some("the content of every input is part of a stage's key".into()),
+            Self::Store(error) => Some(error.help().into()),
+        }
+    }
+
+    /// Exit code of a command that ends here: 2 usage, 3 recipe, 7 store.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::UnknownStage { .. } | Self::NotBuilt { .. } => 2,
+            Self::Input(_) => 3,
+            Self::Store(_) => 7,
+        }
+    }
+}

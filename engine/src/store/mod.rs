@@ -1,1 +1,62 @@
-//! store
+//! Preimage → key → what was made under it.
+//!
+//! ```text
+//! .curricle/store/v1/
+//!   digests.json                content digests of input files, remembered by path and state
+//!   <stage>-<key8>/             committed: artifact/ manifest.json preimage.json
+//!   <stage>-<key8>.partial/     claimed or left behind: artifact/ work/ preimage.json lease worker
+//! ```
+//!
+//! A lookup gives a hit or a claim; only a claim commits, and a rename makes the commit. This room knows no graph, no
+//! plan and no process but the holder of a lease.
+
+mod claim;
+mod digests;
+mod folder;
+mod key;
+mod manifest;
+
+use std::path::PathBuf;
+
+pub use claim::{Claim, Holder, WorkerGuard};
+pub use digests::Digests;
+pub use folder::{Index, Lookup, Store};
+pub use key::{InputIdentity, Key, KeyPreimage};
+pub use manifest::{Artifact, FileRecord, Manifest};
+
+use crate::fs::FsError;
+
+/// Why the store could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another live process works on the same entry.
+    #[error("stage `{stage}` is being built by {holder}")]
+    Held {
+        /// The stage asked for.
+        stage: String,
+        /// Who builds it.
+        holder: Holder,
+    },
+    /// An entry does not say what it should.
+    #[error("store entry `{}` is damaged: {what}", path.display())]
+    Damaged {
+        /// The entry's folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The disk said no.
+    #[error(transparent)]
+    Disk(#[from] FsError),
+}
+
+impl StoreError {
+    /// What to do about it.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Held { .. } => "wait for that run to end, or stop it",
+            Self::Damaged { .. } => "remove the folder; the stage is built again",
+            Self::Disk(_) => "check that the store's folder is writable and the disk has room",
+        }
+    }
+}

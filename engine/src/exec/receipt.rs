@@ -1,0 +1,128 @@
+//! What a run amounted to: `receipt.json`, the only thing a report reads beside the artifacts it names.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Reason;
+use crate::stage::ArtifactKind;
+use crate::store::Key;
+
+/// A run, in one document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Layout of this document. 1: first.
+    pub schema_version: u32,
+    /// Name of the recipe.
+    pub recipe: String,
+    /// Version of curricle.
+    pub version: String,
+    /// When it began, UTC.
+    pub started: String,
+    /// When it ended, UTC.
+    pub finished: String,
+    /// Seconds.
+    pub wall_s: f64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Every stage of the recipe, in its order.
+    pub stages: Vec<StageReceipt>,
+}
+
+/// A stage of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageReceipt {
+    /// Its name.
+    pub stage: String,
+    /// Its kind.
+    pub kind: String,
+    /// Name of its result.
+    pub key: Key,
+    /// What became of it.
+    pub status: Status,
+    /// Why it had to run.
+    pub reasons: Vec<Reason>,
+    /// Seconds it took, now or when it was built; `None` if there is no result.
+    pub wall_s: Option<f64>,
+    /// Folder of the result.
+    pub artifact: Option<PathBuf>,
+    /// What it read, by port.
+    pub inputs: BTreeMap<String, InputReceipt>,
+    /// What it made, by port.
+    pub outputs: BTreeMap<String, ArtifactKind>,
+    /// Why it failed or did not start.
+    pub message: Option<String>,
+}
+
+/// What a stage read on one port.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InputReceipt {
+    /// As the recipe says it.
+    pub reference: String,
+    /// What kind of thing it is.
+    pub kind: ArtifactKind,
+    /// Equal for equal content.
+    pub identity: String,
+}
+
+/// What became of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// It ran and its result is committed.
+    Ran,
+    /// Its result was there.
+    Reused,
+    /// It failed.
+    Failed,
+    /// It stopped where it can go on.
+    Interrupted,
+    /// It was selected and did not start.
+    Skipped,
+    /// It was not asked for.
+    NotSelected,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Everything asked for is there.
+    Done,
+    /// A stage failed.
+    Failed,
+    /// The store would not give or take a result.
+    StoreTrouble,
+    /// Stopped by a signal; running it again goes on.
+    Interrupted {
+        /// Its number.
+        signal: i32,
+    },
+}
+
+impl Outcome {
+    /// Exit code of `curricle run`.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::StoreTrouble => 7,
+            Self::Interrupted { signal } => 128 + (signal & 0x7f) as u8,
+        }
+    }
+}
+
+impl Status {
+    /// One word for tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ran => "ran",
+            Self::Reused => "reused",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Skipped => "skipped",
+            Self::NotSelected => "not selected",
+        }
+    }
+}

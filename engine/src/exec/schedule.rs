@@ -1,0 +1,415 @@
+//! The loop: for each stage whose turn it is: key → hit? → run → commit.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, Scope};
+use std::time::{Duration, Instant};
+
+use super::receipt::{InputReceipt, Outcome, Receipt, StageReceipt, Status};
+use super::{Executor, Happening, Interrupt, Job, RunEvent, StageEvent};
+use crate::clock;
+use crate::graph::{Graph, Origin, StageId, StageNode};
+use crate::plan::{Decision, Missing, Plan, Reason, Step};
+use crate::stage::{InputArtifact, Runtime, StageError, StageRequest};
+use crate::store::{Artifact, Claim, Lookup, Store, StoreError};
+
+/// Asked for every stage that would run, before any does: can this machine give it what its runtime asks for?
+pub type Preflight<'a> = &'a dyn Fn(&Runtime) -> Result<(), String>;
+
+/// All that [`execute`] needs.
+pub struct Run<'a> {
+    /// The checked recipe.
+    pub graph: &'a Graph,
+    /// What to do with it.
+    pub plan: &'a Plan,
+    /// Where results are.
+    pub store: &'a Store,
+    /// Where work is done.
+    pub executor: &'a dyn Executor,
+    /// The wish to stop.
+    pub interrupt: &'a Interrupt,
+    /// Stages at once, at least 1.
+    pub jobs: usize,
+    /// Go on with independent stages after one failed.
+    pub keep_going: bool,
+    /// Folder for logs of stages; exists.
+    pub logs: &'a Path,
+    /// The device check.
+    pub preflight: Preflight<'a>,
+}
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Input files are not on this machine.
+    #[error("{}", missing_text(.0))]
+    Missing(Vec<(String, Missing)>),
+    /// A stage asks for a device that can't be had.
+    #[error("stage `{stage}` cannot have device `{device}`: {message}")]
+    Device {
+        /// The stage.
+        stage: String,
+        /// What it asks for.
+        device: String,
+        /// What is missing.
+        message: String,
+    },
+}
+
+fn missing_text(missing: &[(String, Missing)]) -> String {
+    let line = |(stage, missing): &(String, Missing)| {
+        let Missing { port, reference, source } = missing;
+        format!("stage `{stage}`: input `{port}` = `{reference}` is not on this machine: `{source}`")
+    };
+    missing.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Runs a plan. Events go to `emit` as they happen; what became of every stage comes back.
+///
+/// # Errors
+///
+/// Only before anything was started. A stage that fails is in the receipt.
+pub fn execute(run: &Run<'_>, emit: &mut dyn FnMut(RunEvent)) -> Result<Receipt, RunError> {
+    let missing = run.plan.missing();
+    if !missing.is_empty() {
+        let owned = missing.into_iter().map(|(stage, missing)| (stage.to_owned(), missing.clone()));
+        return Err(RunError::Missing(owned.collect()));
+    }
+    for step in run.plan.to_run() {
+        let runtime = &run.graph.stage(step.stage).runtime;
+        (run.preflight)(runtime).map_err(|message| RunError::Device {
+            stage: step.name.clone(),
+            device: runtime.device.clone(),
+            message,
+        })?;
+    }
+    Ok(Scheduler::new(run, emit).run())
+}
+
+/// Where a stage stands.
+enum State {
+    Waiting,
+    Running,
+    Done {
+        artifact: Artifact,
+        status: Status,
+    },
+    /// Failed, interrupted, skipped or not selected.
+    Without {
+        status: Status,
+        message: Option<String>,
+    },
+}
+
+enum Message {
+    Event(StageId, StageEvent),
+    Ended(StageId, Result<Artifact, Ending>),
+}
+
+enum Ending {
+    Stage(StageError),
+    Store(StoreError),
+}
+
+struct Scheduler<'a> {
+    run: &'a Run<'a>,
+    emit: &'a mut dyn FnMut(RunEvent),
+    states: Vec<State>,
+    outcome: Outcome,
+    running: usize,
+}
+
+impl<'a> Scheduler<'a> {
+    fn new(run: &'a Run<'a>, emit: &'a mut dyn FnMut(RunEvent)) -> Self {
+        let initial = |step: &Step| match (&step.decision, &step.artifact) {
+            (Decision::Reuse, Some(artifact)) => State::Done { artifact: artifact.clone(), status: Status::Reused },
+            (Decision::Skip, Some(artifact)) => State::Done { artifact: artifact.clone(), status: Status::NotSelected },
+            (Decision::Skip, None) => State::Without { status: Status::NotSelected, message: None },
+            _ => State::Waiting,
+        };
+        let states = run.plan.steps.iter().map(initial).collect();
+        Self { run, emit, states, outcome: Outcome::Done, running: 0 }
+    }
+
+    fn run(mut self) -> Receipt {
+        let (started, start) = (clock::now(), Instant::now());
+        let summary = self.run.plan.summary();
+        self.say(Happening::RunStarted {
+            recipe: self.run.plan.recipe.clone(),
+            to_run: summary.to_run(),
+            reused: summary.reused,
+            jobs: self.run.jobs,
+        });
+        for step in &self.run.plan.steps {
+            if matches!(step.decision, Decision::Reuse) {
+                self.say(Happening::StageReused { stage: step.name.clone(), key: step.key });
+            }
+        }
+        let (sender, receiver) = mpsc::channel();
+        thread::scope(|scope| {
+            loop {
+                self.start_what_is_ready(scope, &sender);
+                if self.running == 0 {
+                    return;
+                }
+                match receiver.recv_timeout(Duration::from_millis(100)) {
+                    Ok(Message::Event(id, event)) => {
+                        let step = self.run.plan.step(id);
+                        (self.emit)(RunEvent::of_stage(&step.name, step.key, event));
+                    }
+                    Ok(Message::Ended(id, result)) => self.settle(id, result),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        });
+        self.skip_the_rest();
+        if self.run.interrupt.requested() && self.states.iter().any(is_short) {
+            self.outcome = Outcome::Interrupted { signal: self.run.interrupt.signal() };
+        }
+        let wall_s = start.elapsed().as_secs_f64();
+        self.say(Happening::RunFinished { outcome: self.outcome, wall_s });
+        self.receipt(started, wall_s)
+    }
+
+    fn start_what_is_ready<'scope>(&mut self, scope: &'scope Scope<'scope, '_>, sender: &Sender<Message>)
+    where
+        'a: 'scope,
+    {
+        // A stage found done frees those behind it, which stand later in the order: one pass is enough.
+        for step in &self.run.plan.steps {
+            let stopping = self.run.interrupt.requested() || self.outcome != Outcome::Done && !self.run.keep_going;
+            if stopping || self.running >= self.run.jobs.max(1) {
+                return;
+            }
+            if matches!(self.states[step.stage.index()], State::Waiting) && self.is_ready(step) {
+                match self.start(step, scope, sender) {
+                    Ok(()) => {}
+                    Err(error) => self.settle(step.stage, Err(Ending::Store(error))),
+                }
+            }
+        }
+    }
+
+    fn is_ready(&self, step: &Step) -> bool {
+        let over = |id: &StageId| match &self.states[id.index()] {
+            State::Done { .. } => true,
+            // Not selected and not built: only an `after` edge can lead here, and there is nothing to wait for.
+            State::Without { status, .. } => *status == Status::NotSelected,
+            State::Waiting | State::Running => false,
+        };
+        let twin = match step.decision {
+            Decision::Share(twin) => Some(twin),
+            _ => None,
+        };
+        self.run.graph.upstream(step.stage).iter().chain(&twin).all(over)
+    }
+
+    /// Takes the result from the store or from a twin, or starts the work.
+    fn start<'scope>(
+        &mut self,
+        step: &'a Step,
+        scope: &'scope Scope<'scope, '_>,
+        sender: &Sender<Message>,
+    ) -> Result<(), StoreError>
+    where
+        'a: 'scope,
+    {
+        let reasons = match &step.decision {
+            Decision::Run(reasons) => reasons.as_slice(),
+            _ => &[],
+        };
+        // A stage that runs although its result is there replaces it.
+        let again = step.artifact.is_some() && !reasons.is_empty();
+        let found = if again {
+            Lookup::Miss(self.run.store.claim(&step.name, &step.preimage)?)
+        } else {
+            self.run.store.lookup(&step.name, &step.preimage)?
+        };
+        let claim = match found {
+            Lookup::Hit(artifact) => {
+                self.states[step.stage.index()] = State::Done { artifact, status: Status::Reused };
+                self.say(Happening::StageReused { stage: step.name.clone(), key: step.key });
+                return Ok(());
+            }
+            Lookup::Miss(claim) => claim,
+        };
+        let node = self.run.graph.stage(step.stage);
+        self.say(Happening::StageStarted {
+            stage: step.name.clone(),
+            key: step.key,
+            kind: node.kind.name().to_owned(),
+            reasons: reasons.iter().map(Reason::to_string).collect(),
+        });
+        let request = self.request(node, step, &claim);
+        let log = self.run.logs.join(format!("{}.log", step.name.replace(['/', '\\'], "_")));
+        let (executor, interrupt, sender) = (self.run.executor, self.run.interrupt, sender.clone());
+        scope.spawn(move || {
+            let job = Job { request: &request, interrupt, log };
+            let mut forward = |event| drop(sender.send(Message::Event(step.stage, event)));
+            let attempt = || work(executor, &job, node, claim, &mut forward);
+            let result = catch_unwind(AssertUnwindSafe(attempt))
+                .unwrap_or_else(|_| Err(Ending::Stage(StageError::Failed("the stage panicked".into()))));
+            drop(sender.send(Message::Ended(step.stage, result)));
+        });
+        self.states[step.stage.index()] = State::Running;
+        self.running += 1;
+        Ok(())
+    }
+
+    fn request(&self, node: &StageNode, step: &Step, claim: &Claim) -> StageRequest {
+        let mut inputs = BTreeMap::new();
+        for (port, input) in &node.inputs {
+            let (path, view) = match &input.origin {
+                Origin::Stage { stage, port } => match &self.states[stage.index()] {
+                    State::Done { artifact, .. } => (artifact.output(port), crate::stage::DataView::default()),
+                    _ => continue,
+                },
+                Origin::File { path, view } => (path.clone(), view.clone()),
+                Origin::Remote { .. } => continue,
+            };
+            let (ty, reference) = (input.ty.clone(), input.reference.clone());
+            inputs.insert(port.clone(), InputArtifact { path, ty, view, reference });
+        }
+        StageRequest {
+            stage: node.name.clone(),
+            kind: node.kind.name().to_owned(),
+            params: node.stage.params(),
+            key: step.key.hex(),
+            seed: step.key.seed(),
+            inputs,
+            output_dir: claim.output_dir(),
+            work_dir: claim.work_dir(),
+            runtime: self.runtime(node),
+        }
+    }
+
+    /// Stages that run at once share the cores.
+    fn runtime(&self, node: &StageNode) -> Runtime {
+        let mut runtime = node.runtime.clone();
+        let at_once = self.run.jobs.min(self.run.plan.to_run().count()).max(1);
+        if runtime.threads == 0 && at_once > 1 {
+            let cores = thread::available_parallelism().map_or(1, usize::from);
+            runtime.threads = (cores / at_once).max(1);
+        }
+        runtime
+    }
+
+    fn settle(&mut self, id: StageId, result: Result<Artifact, Ending>) {
+        let step = self.run.plan.step(id);
+        let (stage, key) = (step.name.clone(), step.key);
+        if matches!(self.states[id.index()], State::Running) {
+            self.running -= 1;
+        }
+        let (what, state) = match result {
+            Ok(artifact) => {
+                let wall_s = artifact.manifest().wall_s;
+                (Happening::StageFinished { stage, key, wall_s }, State::Done { artifact, status: Status::Ran })
+            }
+            Err(Ending::Stage(StageError::Interrupted { step })) => {
+                let state = State::Without { status: Status::Interrupted, message: None };
+                (Happening::StageInterrupted { stage, key, step }, state)
+            }
+            Err(ending) => {
+                let (message, outcome) = match ending {
+                    Ending::Stage(error) => (error.to_string(), Outcome::Failed),
+                    Ending::Store(error) => (format!("{error}; {}", error.help()), Outcome::StoreTrouble),
+                };
+                if self.outcome == Outcome::Done {
+                    self.outcome = outcome;
+                }
+                let state = State::Without { status: Status::Failed, message: Some(message.clone()) };
+                (Happening::StageFailed { stage, key, message }, state)
+            }
+        };
+        self.states[id.index()] = state;
+        self.say(what);
+    }
+
+    fn skip_the_rest(&mut self) {
+        for step in &self.run.plan.steps {
+            if !matches!(self.states[step.stage.index()], State::Waiting) {
+                continue;
+            }
+            let blocks = |id: &StageId| matches!(&self.states[id.index()], State::Without { status, .. } if *status != Status::NotSelected);
+            let because = match self.run.graph.upstream(step.stage).into_iter().find(blocks) {
+                Some(id) => format!("`{}` has no result", self.run.plan.step(id).name),
+                None if self.run.interrupt.requested() => "the run was interrupted".to_owned(),
+                None => "the run stopped at the first failure".to_owned(),
+            };
+            let state = State::Without { status: Status::Skipped, message: Some(because.clone()) };
+            self.states[step.stage.index()] = state;
+            self.say(Happening::StageSkipped { stage: step.name.clone(), key: step.key, because });
+        }
+    }
+
+    fn receipt(&self, started: String, wall_s: f64) -> Receipt {
+        let stages = self.run.plan.steps.iter().zip(&self.states).map(|(step, state)| self.stage_receipt(step, state));
+        Receipt {
+            schema_version: 1,
+            recipe: self.run.plan.recipe.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started,
+            finished: clock::now(),
+            wall_s,
+            outcome: self.outcome,
+            stages: stages.collect(),
+        }
+    }
+
+    fn stage_receipt(&self, step: &Step, state: &State) -> StageReceipt {
+        let node = self.run.graph.stage(step.stage);
+        let (status, artifact, message) = match state {
+            State::Done { artifact, status } => (*status, Some(artifact), None),
+            State::Without { status, message } => (*status, None, message.clone()),
+            State::Waiting | State::Running => (Status::Skipped, None, None),
+        };
+        let input = |(port, input): (&String, &crate::graph::Input)| {
+            let identity = serde_json::to_string(&step.preimage.inputs[port]).expect("an identity is plain data");
+            let reference = input.reference.clone();
+            (port.clone(), InputReceipt { reference, kind: input.ty.kind(), identity })
+        };
+        StageReceipt {
+            stage: step.name.clone(),
+            kind: node.kind.name().to_owned(),
+            key: step.key,
+            status,
+            reasons: match &step.decision {
+                Decision::Run(reasons) => reasons.clone(),
+                _ => Vec::new(),
+            },
+            wall_s: artifact.map(|artifact| artifact.manifest().wall_s),
+            artifact: artifact.map(|artifact| artifact.dir().to_owned()),
+            inputs: node.inputs.iter().map(input).collect(),
+            outputs: node.ports.outputs.iter().map(|port| (port.name.to_owned(), port.kind)).collect(),
+            message,
+        }
+    }
+
+    fn say(&mut self, what: Happening) {
+        (self.emit)(RunEvent::now(what));
+    }
+}
+
+fn is_short(state: &State) -> bool {
+    matches!(state, State::Without { status: Status::Interrupted | Status::Skipped, .. })
+}
+
+/// Runs one stage and commits what it made.
+fn work(
+    executor: &dyn Executor,
+    job: &Job<'_>,
+    node: &StageNode,
+    claim: Claim,
+    events: &mut dyn FnMut(StageEvent),
+) -> Result<Artifact, Ending> {
+    let start = Instant::now();
+    executor.run(job, events).map_err(Ending::Stage)?;
+    let absent = node.ports.outputs.iter().find(|port| !crate::fs::exists(&claim.output_dir().join(port.name)));
+    if let Some(port) = absent {
+        return Err(Ending::Stage(StageError::Failed(format!("the stage ended without its output `{}`", port.name))));
+    }
+    claim.commit(start.elapsed().as_secs_f64()).map_err(Ending::Store)
+}

@@ -1,0 +1,57 @@
+//! Plan → the document that `plan --json` prints. Fields are added, never renamed, under one `schema_version`.
+
+use serde_json::{Value, json};
+
+use super::{Decision, Plan, Step};
+use crate::graph::Graph;
+
+impl Plan {
+    /// The document; `graph` is the one the plan was made of.
+    pub fn to_json(&self, graph: &Graph) -> Value {
+        let summary = self.summary();
+        json!({
+            "schema_version": 1,
+            "recipe": self.recipe,
+            "summary": {
+                "text": summary.to_string(),
+                "to_run": summary.to_run(),
+                "counts": summary,
+            },
+            "steps": self.steps.iter().map(|step| self.step_json(graph, step)).collect::<Vec<_>>(),
+        })
+    }
+
+    fn step_json(&self, graph: &Graph, step: &Step) -> Value {
+        let node = graph.stage(step.stage);
+        let (decision, reasons): (_, Vec<Value>) = match &step.decision {
+            Decision::Reuse => ("reuse", Vec::new()),
+            Decision::Skip => ("skip", Vec::new()),
+            Decision::Share(with) => ("share", vec![json!({ "reason": "same-work", "stage": self.step(*with).name })]),
+            Decision::Run(reasons) => (
+                "run",
+                reasons
+                    .iter()
+                    .map(|reason| {
+                        let mut value = json!(reason);
+                        value["text"] = json!(reason.to_string());
+                        value
+                    })
+                    .collect(),
+            ),
+        };
+        let inputs: serde_json::Map<_, _> =
+            node.inputs.iter().map(|(port, input)| (port.clone(), json!(input.reference))).collect();
+        json!({
+            "stage": step.name,
+            "kind": node.kind.name(),
+            "key": step.key,
+            "decision": decision,
+            "reasons": reasons,
+            "inputs": inputs,
+            "missing": step.missing.iter().map(|missing| json!({
+                "port": missing.port, "reference": missing.reference, "source": missing.source,
+            })).collect::<Vec<_>>(),
+            "artifact": step.artifact.as_ref().map(|artifact| artifact.dir()),
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! The right to build one entry. A claim holds the entry's lease as long as it lives; committing consumes it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest::record;
+use super::{Artifact, KeyPreimage, Manifest, StoreError};
+use crate::fs::{self, FsError, Lock};
+
+/// How long the worker of a run that was killed may take to notice.
+const ORPHAN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who holds a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Process.
+    pub pid: u32,
+    /// Machine.
+    pub host: String,
+    /// When it took the lease, UTC.
+    pub since: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} on {} since {}", self.pid, self.host, self.since)
+    }
+}
+
+/// A stage's exclusive right to fill one entry. Dropped without [`Claim::commit`], it leaves the partial folder for the
+/// next attempt.
+#[derive(Debug)]
+pub struct Claim {
+    /// Held, not read: the lease ends when the claim does.
+    _lease: Lock,
+    partial: PathBuf,
+    target: PathBuf,
+    stage: String,
+    preimage: KeyPreimage,
+}
+
+impl Claim {
+    /// Takes the lease on a partial folder; adopts what an earlier attempt left in `work/` and wipes its outputs.
+    ///
+    /// `None`: the entry was committed, or its folder moved, between the caller's look and the lock; look again.
+    pub(super) fn take(
+        partial: PathBuf,
+        target: PathBuf,
+        stage: &str,
+        preimage: &KeyPreimage,
+    ) -> Result<Option<Self>, StoreError> {
+        fs::create_dir_all(&partial)?;
+        let lease_path = partial.join("lease");
+        let mut lease = match Lock::try_take(&lease_path) {
+            Ok(Some(lease)) => lease,
+            Ok(None) => return Err(StoreError::Held { stage: stage.to_owned(), holder: holder(&lease_path) }),
+            Err(error) if error.is_absent() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if !lease.in_place(&lease_path) {
+            return Ok(None);
+        }
+        let me = Holder { pid: std::process::id(), host: fs::host(), since: crate::clock::now() };
+        lease.write(&serde_json::to_string(&me).expect("a holder is plain data"))?;
+        wait_for_orphan(&partial.join("worker"), stage, &me)?;
+        fs::remove_dir_all(&partial.join("artifact"))?;
+        fs::create_dir_all(&partial.join("artifact"))?;
+        fs::create_dir_all(&partial.join("work"))?;
+        fs::write(&partial.join("preimage.json"), preimage.pretty())?;
+        Ok(Some(Self { _lease: lease, partial, target, stage: stage.to_owned(), preimage: preimage.clone() }))
+    }
+
+    /// Folder whose subfolders are the output ports.
+    pub fn output_dir(&self) -> PathBuf {
+        self.partial.join("artifact")
+    }
+
+    /// Folder that survives a crash.
+    pub fn work_dir(&self) -> PathBuf {
+        self.partial.join("work")
+    }
+
+    /// Gives the right up and removes the partial folder with all in it.
+    pub(super) fn discard(self) -> Result<(), FsError> {
+        fs::remove_dir_all(&self.partial)
+    }
+
+    /// Makes the entry: digests and syncs every output, writes the manifest, and moves the folder to its name. Until
+    /// the move there is no entry, after it there is a whole one.
+    pub fn commit(self, wall_s: f64) -> Result<Artifact, StoreError> {
+        let manifest = Manifest {
+            format: 1,
+            stage: self.stage.clone(),
+            kind: self.preimage.kind.clone(),
+            key: self.preimage.key(),
+            created: crate::clock::now(),
+            wall_s,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            outputs: record(&self.output_dir())?,
+        };
+        let text = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data") + "\n";
+        fs::write_atomic(&self.partial.join("manifest.json"), text)?;
+        fs::sync(&self.partial.join("preimage.json"))?;
+        fs::sync(&self.partial)?;
+        // A forced stage replaces its entry; a crash between the two moves costs the old entry, never a half one.
+        let replaced = self.target.with_extension("replaced");
+        if fs::exists(&self.target) {
+            fs::remove_dir_all(&replaced)?;
+            fs::rename(&self.target, &replaced)?;
+        }
+        fs::rename(&self.partial, &self.target)?;
+        fs::remove_dir_all(&replaced)?;
+        fs::remove_dir_all(&self.target.join("work"))?;
+        fs::remove_file(&self.target.join("worker"))?;
+        fs::remove_file(&self.target.join("lease"))?;
+        Ok(Artifact::new(self.target, manifest))
+    }
+}
+
+/// Held by a worker process while it writes: a new claim waits for the worker of a run that was killed.
+#[derive(Debug)]
+pub struct WorkerGuard {
+    /// Held, not read.
+    _lock: Lock,
+}
+
+impl WorkerGuard {
+    /// Marks the entry that `work_dir` belongs to as being written by this process.
+    pub fn take(work_dir: &Path) -> Result<Self, FsError> {
+        let partial = work_dir.parent().unwrap_or(work_dir);
+        Ok(Self { _lock: Lock::take(&partial.join("worker"))? })
+    }
+}
+
+fn wait_for_orphan(path: &Path, stage: &str, me: &Holder) -> Result<(), StoreError> {
+    let start = Instant::now();
+    while Lock::try_take(path)?.is_none() {
+        if start.elapsed() > ORPHAN_PATIENCE {
+            let holder = Holder { pid: 0, host: me.host.clone(), since: "an earlier run".into() };
+            return Err(StoreError::Held { stage: stage.to_owned(), holder });
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+fn holder(lease: &Path) -> Holder {
+    let text = fs::read_to_string(lease).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_else(|_| Holder {
+        pid: 0,
+        host: "an unknown machine".into(),
+        since: "just now".into(),
+    })
+}

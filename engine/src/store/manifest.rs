@@ -1,0 +1,100 @@
+//! What a committed entry says of itself: which stage made it, when, in how long, and what every byte should be.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Key, KeyPreimage, StoreError};
+use crate::fs;
+
+/// `manifest.json` of a committed entry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Layout of this struct. 1: first.
+    pub format: u32,
+    /// The stage that was run, as its recipe called it.
+    pub stage: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its key.
+    pub key: Key,
+    /// When it was committed, UTC.
+    pub created: String,
+    /// Seconds of the attempt that finished it.
+    pub wall_s: f64,
+    /// Version of curricle.
+    pub version: String,
+    /// Every file below `artifact/`: `model/config.json`.
+    pub outputs: BTreeMap<String, FileRecord>,
+}
+
+/// One file of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Bytes.
+    pub size: u64,
+    /// Digest of its content, in hex.
+    pub blake3: String,
+}
+
+/// A committed entry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Artifact {
+    dir: PathBuf,
+    manifest: Manifest,
+}
+
+impl Artifact {
+    pub(super) fn new(dir: PathBuf, manifest: Manifest) -> Self {
+        Self { dir, manifest }
+    }
+
+    /// Reads an entry; `None` if the folder holds no committed one.
+    pub(super) fn read(dir: &Path) -> Result<Option<Self>, StoreError> {
+        match read_json(&dir.join("manifest.json"), dir) {
+            Ok(manifest) => Ok(Some(Self { dir: dir.to_owned(), manifest })),
+            Err(StoreError::Disk(error)) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The entry's folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Folder of an output port.
+    pub fn output(&self, port: &str) -> PathBuf {
+        self.dir.join("artifact").join(port)
+    }
+
+    /// What it says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What its key is the digest of.
+    pub fn preimage(&self) -> Result<KeyPreimage, StoreError> {
+        read_json(&self.dir.join("preimage.json"), &self.dir)
+    }
+}
+
+/// Digests and syncs every file of an artifact.
+pub(super) fn record(artifact_dir: &Path) -> Result<BTreeMap<String, FileRecord>, StoreError> {
+    let mut outputs = BTreeMap::new();
+    for found in fs::walk(artifact_dir)? {
+        let blake3 = fs::digest_synced(&found.path)?.to_hex().to_string();
+        outputs.insert(found.name, FileRecord { size: found.stamp.size, blake3 });
+    }
+    Ok(outputs)
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path, entry: &Path) -> Result<T, StoreError> {
+    let text = fs::read_to_string(path)?;
+    serde_json::from_str(&text).map_err(|error| StoreError::Damaged {
+        path: entry.to_owned(),
+        what: format!("`{}`: {error}", path.file_name().unwrap_or_default().to_string_lossy()),
+    })
+}
