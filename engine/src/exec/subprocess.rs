@@ -93,7 +93,8 @@ fn pass_on(job: &Job<'_>, stdin: &mut ChildStdin, pid: u32, over: &AtomicBool) {
     while !over.load(Ordering::SeqCst) {
         if job.interrupt.insisted() {
             if let Some(pid) = Pid::from_raw(pid as i32) {
-                drop(kill_process_group(pid, Signal::KILL));
+                // It may be gone already.
+                let _ = kill_process_group(pid, Signal::KILL);
             }
             return;
         }
