@@ -1,7 +1,7 @@
 //! What a stage is and does: the kinds a recipe may name, the model they train, and how they train it.
 //!
 //! - [`kinds`]: one file per kind, and the table [`KINDS`];
-//! - `model`: Qwen2.5-VL, from a `config.json` to logits, tokens and safetensors;
+//! - [`model`]: Qwen2.5-VL, from a `config.json` to logits, tokens and safetensors;
 //! - [`train`]: supervised training, and what reinforcement learning shares with it;
 //! - [`rl`]: rollout → reward → advantage → select → objective;
 //! - [`eval`]: completions on held-out rows → accuracy;
@@ -14,6 +14,7 @@
 pub mod device;
 pub mod eval;
 pub mod kinds;
+pub mod model;
 pub mod rl;
 pub mod train;
 

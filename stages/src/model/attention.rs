@@ -1,0 +1,139 @@
+//! Queries, keys and values → context: grouped-query attention of the text, segmented attention of the vision tower.
+//!
+//! Reference: `Qwen2_5_VLAttention`, `Qwen2_5_VLVisionAttention`, both eager. Knows masks only as additive tables made by
+//! [`super::batch`] and [`super::window`].
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Tensor};
+
+use super::cache::LayerCache;
+use super::config::{TextConfig, VisionConfig};
+use super::mlp::linear;
+use super::rope::Rotary;
+use super::window::Segments;
+
+/// Added to a score that must not count. Finite, so that a row with nothing to see stays a number.
+pub const HIDDEN: f32 = -1e9;
+
+/// `softmax(q·kᵀ + bias)·v`; the queries are scaled already.
+///
+/// # Shapes
+/// - `q` `[B, G, Q, d]`, `k`, `v` `[B, G, S, d]` → `[B, G, Q, d]`
+/// - `bias` `[B or 1, 1, T·S]`, where `Q` is a whole number of runs of `T` queries
+fn attend(q_bgqd: Tensor<4>, k_bgsd: Tensor<4>, v_bgsd: Tensor<4>, bias: Option<&Tensor<3>>) -> Tensor<4> {
+    let ([b, g, q, d], [_, _, s, _]) = (q_bgqd.dims(), k_bgsd.dims());
+    let scores = q_bgqd.matmul(k_bgsd.swap_dims(2, 3));
+    let scores = match bias {
+        None => scores,
+        Some(bias) => {
+            let [_, _, plane] = bias.dims();
+            (scores.reshape([b, b_runs(g, q, s, plane), plane]) + bias.clone()).reshape([b, g, q, s])
+        }
+    };
+    if !scores.is_autodiff() {
+        return softmax(scores, 3).matmul(v_bgsd);
+    }
+    // Dividing after the product, and summing the weights as one more column of values, spares the backward pass five
+    // walks over `[B, G, Q, S]`.
+    let peak = scores.clone().detach().max_dim(3);
+    let weights = (scores - peak).exp();
+    let ones = Tensor::ones([b, g, s, 1], &v_bgsd.device());
+    let sums = weights.matmul(Tensor::cat(vec![v_bgsd, ones], 3));
+    sums.clone().narrow(3, 0, d) / sums.narrow(3, d, 1)
+}
+
+/// How many planes of `plane` scores stand in `[g, q, s]`.
+fn b_runs(g: usize, q: usize, s: usize, plane: usize) -> usize {
+    g * q * s / plane
+}
+
+/// Causal self-attention with grouped key and value heads.
+#[derive(Module, Debug)]
+pub struct TextAttention {
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    o_proj: Linear,
+    heads: usize,
+    kv_heads: usize,
+}
+
+impl TextAttention {
+    /// Zero weights; see [`super::weights`].
+    pub fn new(config: &TextConfig, device: &Device) -> Self {
+        let (width, kv) = (config.hidden_size, config.num_key_value_heads * config.head_dim());
+        Self {
+            q_proj: linear(width, width, true, device),
+            k_proj: linear(width, kv, true, device),
+            v_proj: linear(width, kv, true, device),
+            o_proj: linear(width, width, false, device),
+            heads: config.num_attention_heads,
+            kv_heads: config.num_key_value_heads,
+        }
+    }
+
+    /// `[B·T, D] → [B·T, D]`; with a cache, the keys and values are added to it and all of it is seen.
+    pub fn forward(
+        &self,
+        x_nd: Tensor<2>,
+        rows: usize,
+        rotary: &Rotary,
+        bias: Option<&Tensor<3>>,
+        cache: Option<&mut LayerCache>,
+    ) -> Tensor<2> {
+        let [n, width] = x_nd.dims();
+        let (t, d, group) = (n / rows, width / self.heads, self.heads / self.kv_heads);
+        let q_nhd = rotary.queries(self.q_proj.forward(x_nd.clone()));
+        let k_nhd = rotary.keys(self.k_proj.forward(x_nd.clone()));
+        let v_nd = self.v_proj.forward(x_nd);
+        // The queries of one group stand under each other, so keys and values are never repeated.
+        let q_bgqd = q_nhd
+            .reshape([rows, t, self.kv_heads, group, d])
+            .permute([0, 2, 3, 1, 4])
+            .reshape([rows, self.kv_heads, group * t, d]);
+        let k_bgsd = k_nhd.reshape([rows, t, self.kv_heads, d]).swap_dims(1, 2);
+        let v_bgsd = v_nd.reshape([rows, t, self.kv_heads, d]).swap_dims(1, 2);
+        let (k_bgsd, v_bgsd) = match cache {
+            Some(cache) => cache.extend(k_bgsd, v_bgsd),
+            None => (k_bgsd, v_bgsd),
+        };
+        let context = attend(q_bgqd, k_bgsd, v_bgsd, bias);
+        let context_nd = context
+            .reshape([rows, self.kv_heads, group, t, d])
+            .permute([0, 3, 1, 2, 4])
+            .reshape([n, width]);
+        self.o_proj.forward(context_nd)
+    }
+}
+
+/// Attention inside segments of a sequence of patches.
+#[derive(Module, Debug)]
+pub struct VisionAttention {
+    // The checkpoint's fused `qkv`, kept apart: slicing its output would cost a zero-filled gradient per slice.
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    proj: Linear,
+    heads: usize,
+}
+
+impl VisionAttention {
+    /// Zero weights; see [`super::weights`].
+    pub fn new(config: &VisionConfig, device: &Device) -> Self {
+        let map = || linear(config.hidden_size, config.hidden_size, true, device);
+        Self { q: map(), k: map(), v: map(), proj: map(), heads: config.num_heads }
+    }
+
+    /// `[N, D] → [N, D]`
+    pub fn forward(&self, x_nd: Tensor<2>, rotary: &Rotary, segments: &Segments) -> Tensor<2> {
+        let [n, width] = x_nd.dims();
+        let d = width / self.heads;
+        let q_nhd = rotary.queries(self.q.forward(x_nd.clone()));
+        let k_nhd = rotary.keys(self.k.forward(x_nd.clone()));
+        let v_nhd: Tensor<3> = self.v.forward(x_nd).reshape([n, self.heads, d]);
+        let context_shld = attend(segments.split(q_nhd), segments.split(k_nhd), segments.split(v_nhd), segments.bias());
+        self.proj.forward(segments.join(context_shld).reshape([n, width]))
+    }
+}

@@ -1,0 +1,71 @@
+use burn::tensor::Device;
+use curricle_datasets::Encoded;
+
+use super::{Completion, generate};
+use crate::model::{Batch, Padding, Qwen2_5Vl, Sampling, fixture};
+
+const TOKENS: usize = 9;
+
+fn sampled() -> Sampling {
+    Sampling { temperature: 1.0, top_p: 0.95, top_k: 30, ..Sampling::greedy(TOKENS, vec![5]) }
+}
+
+/// Without a cache: the whole row again for every token.
+fn slowly(model: &Qwen2_5Vl, row: &Encoded, tokens: usize) -> Vec<u32> {
+    let (config, device) = (fixture::config(), Device::flex());
+    let mut row = row.clone();
+    for _ in 0..tokens {
+        let batch = Batch::new(&[&row], Padding::Right, 0, &config, &device);
+        let h = model.hidden(&batch).narrow(1, batch.width - 1, 1);
+        let id = model.logits(h).argmax(2).into_scalar::<i32>() as u32;
+        row.ids.push(id);
+        row.target.push(true);
+    }
+    row.ids[row.ids.len() - tokens..].to_vec()
+}
+
+#[test]
+fn the_cache_changes_nothing() {
+    let (config, device, rows) = (fixture::config(), Device::flex(), fixture::rows());
+    let model = config.init(3, &device);
+    let prompts: Vec<&Encoded> = rows.iter().collect();
+    // Image pads among the new tokens would ask the slow way for pictures.
+    let rules = Sampling { banned: vec![3], ..Sampling::greedy(TOKENS, vec![]) };
+    let found = generate(&model, &config, &prompts, &rules, &[0; 3], &device);
+    for (row, found) in rows.iter().zip(found) {
+        assert_eq!(found.ids, slowly(&model, row, TOKENS));
+        assert!(!found.finished);
+    }
+}
+
+#[test]
+fn a_row_does_not_depend_on_its_neighbours() {
+    let (config, device, rows) = (fixture::config(), Device::flex(), fixture::rows());
+    let model = config.init(3, &device);
+    for rules in [Sampling::greedy(TOKENS, vec![5, 6, 7, 8, 9, 10, 11, 12, 13]), sampled()] {
+        let seeds: Vec<u64> = (0..9).collect();
+        let prompts: Vec<&Encoded> = (0..9).map(|i| &rows[i % 3]).collect();
+        let together = generate(&model, &config, &prompts, &rules, &seeds, &device);
+        let alone: Vec<Completion> = (0..9)
+            .flat_map(|i| generate(&model, &config, &prompts[i..=i], &rules, &seeds[i..=i], &device))
+            .collect();
+        assert_eq!(together, alone);
+        assert_eq!(together, generate(&model, &config, &prompts, &rules, &seeds, &device));
+    }
+}
+
+#[test]
+fn seeds_differ_and_stop_tokens_end() {
+    let (config, device, rows) = (fixture::config(), Device::flex(), fixture::rows());
+    let model = config.init(3, &device);
+    let prompts = [&rows[1]; 16];
+    let seeds: Vec<u64> = (0..16).collect();
+    let found = generate(&model, &config, &prompts, &sampled(), &seeds, &device);
+    assert!(found.iter().any(|c| c.ids != found[0].ids));
+    for completion in &found {
+        assert_eq!(completion.finished, completion.ids.last() == Some(&5));
+        assert!(completion.ids.iter().rev().skip(1).all(|&id| id != 5));
+        assert!(completion.finished || completion.ids.len() == TOKENS);
+    }
+    assert!(generate(&model, &config, &[], &sampled(), &[], &device).is_empty());
+}

@@ -1,0 +1,39 @@
+//! `down(silu(gate x) · up x)`: the MLP of the text (no bias) and of the vision tower (bias).
+//!
+//! Reference: `Qwen2MLP`, `Qwen2_5_VLMLP`.
+
+use burn::module::Module;
+use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::tensor::activation::sigmoid;
+use burn::tensor::{Device, Tensor};
+
+/// A linear map with zero weights, to be filled by [`super::weights`].
+pub(super) fn linear(input: usize, output: usize, bias: bool, device: &Device) -> Linear {
+    LinearConfig::new(input, output).with_bias(bias).with_initializer(Initializer::Zeros).init(device)
+}
+
+/// Gated MLP.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    gate_proj: Linear,
+    up_proj: Linear,
+    down_proj: Linear,
+}
+
+impl Mlp {
+    /// An MLP over `width` with `inner` hidden values.
+    pub fn new(width: usize, inner: usize, bias: bool, device: &Device) -> Self {
+        Self {
+            gate_proj: linear(width, inner, bias, device),
+            up_proj: linear(width, inner, bias, device),
+            down_proj: linear(inner, width, bias, device),
+        }
+    }
+
+    /// `[N, D] → [N, D]`
+    pub fn forward(&self, x_nd: Tensor<2>) -> Tensor<2> {
+        let gate_nf = self.gate_proj.forward(x_nd.clone());
+        let up_nf = self.up_proj.forward(x_nd);
+        self.down_proj.forward(gate_nf.clone() * sigmoid(gate_nf) * up_nf)
+    }
+}

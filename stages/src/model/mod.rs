@@ -1,0 +1,68 @@
+//! Qwen2.5-VL on Burn, equal to Hugging Face transformers: `config.json` → model → hidden states, logits, tokens.
+//!
+//! ```text
+//! Encoded rows ──batch──▶ Batch { ids, rotary, mask, patches, slots }
+//!                           │ vision: patch embedding → blocks (window | frame attention) → merger
+//!                           ▼
+//!        words + image tokens ──text: layers (M-RoPE, grouped queries)──▶ hidden ──▶ logits ──generate──▶ tokens
+//! safetensors ⇄ weights ⇄ Qwen2_5Vl
+//! ```
+//!
+//! Legend of shapes: `b` rows, `t` tokens per row, `n` tokens of the batch (`b·t`) or patches, `d` width or head width,
+//! `h` heads, `g` key heads, `q` queries of a group, `s` keys, `f` MLP width, `v` vocabulary, `l` patches of a segment.
+//!
+//! Differences from the reference: no dropout, no sliding window, no video, no fused attention.
+
+pub mod config;
+
+#[cfg(feature = "compute")]
+mod attention;
+#[cfg(feature = "compute")]
+pub mod batch;
+#[cfg(feature = "compute")]
+mod cache;
+#[cfg(feature = "compute")]
+pub mod generate;
+#[cfg(feature = "compute")]
+mod init;
+#[cfg(feature = "compute")]
+mod mlp;
+#[cfg(feature = "compute")]
+mod names;
+#[cfg(feature = "compute")]
+mod norm;
+#[cfg(feature = "compute")]
+mod position;
+#[cfg(feature = "compute")]
+mod rope;
+#[cfg(feature = "compute")]
+pub mod sampling;
+#[cfg(feature = "compute")]
+mod text;
+#[cfg(feature = "compute")]
+mod vision;
+#[cfg(feature = "compute")]
+mod vlm;
+#[cfg(feature = "compute")]
+pub mod weights;
+#[cfg(feature = "compute")]
+mod window;
+
+#[cfg(feature = "compute")]
+pub use batch::{Batch, Padding, VisionBatch};
+pub use config::ModelConfig;
+#[cfg(feature = "compute")]
+pub use generate::{Completion, generate};
+#[cfg(feature = "compute")]
+pub use sampling::Sampling;
+#[cfg(feature = "compute")]
+pub use text::TextModel;
+#[cfg(feature = "compute")]
+pub use vision::VisionTower;
+#[cfg(feature = "compute")]
+pub use vlm::Qwen2_5Vl;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(all(test, feature = "compute"))]
+mod golden;

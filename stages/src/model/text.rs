@@ -1,0 +1,109 @@
+//! Embedded tokens → hidden states: decoder layers and the final norm.
+//!
+//! Reference: `Qwen2_5_VLTextModel`. Knows nothing of images.
+
+use burn::module::{Module, Param};
+use burn::nn::Initializer;
+use burn::tensor::module::embedding;
+use burn::tensor::{Device, Int, Tensor};
+
+use super::attention::TextAttention;
+use super::cache::KvCache;
+use super::config::TextConfig;
+use super::mlp::Mlp;
+use super::norm::RmsNorm;
+use super::rope::Rotary;
+
+/// The language model without its head.
+#[derive(Module, Debug)]
+pub struct TextModel {
+    /// `[V, D]`
+    pub embed_tokens: Param<Tensor<2>>,
+    layers: Vec<TextLayer>,
+    norm: RmsNorm,
+}
+
+/// `x + attention(norm x)`, then `x + mlp(norm x)`.
+#[derive(Module, Debug)]
+pub struct TextLayer {
+    input_layernorm: RmsNorm,
+    self_attn: TextAttention,
+    post_attention_layernorm: RmsNorm,
+    mlp: Mlp,
+}
+
+/// What every layer needs besides its input.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// Rows of the batch.
+    pub rows: usize,
+    /// Rotary tables of all `B·T` tokens.
+    pub rotary: &'a Rotary,
+    /// What may not be seen, `[1 or B, 1, T·S]`.
+    pub bias: Option<&'a Tensor<3>>,
+}
+
+impl TextModel {
+    /// Zero weights; see [`super::weights`].
+    pub fn new(config: &TextConfig, device: &Device) -> Self {
+        Self {
+            embed_tokens: Initializer::Zeros.init([config.vocab_size, config.hidden_size], device),
+            layers: (0..config.num_hidden_layers).map(|_| TextLayer::new(config, device)).collect(),
+            norm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, device),
+        }
+    }
+
+    /// `[B, T] → [B·T, D]`
+    pub fn embed(&self, ids_bt: Tensor<2, Int>) -> Tensor<2> {
+        let embedded = embedding(self.embed_tokens.val(), ids_bt);
+        let [rows, width, d] = embedded.dims();
+        embedded.reshape([rows * width, d])
+    }
+
+    /// Embedded tokens `[B·T, D]` → hidden states after the final norm, `[B·T, D]`.
+    pub fn forward(&self, x_nd: Tensor<2>, context: Context<'_>, cache: Option<&mut KvCache>) -> Tensor<2> {
+        self.norm.forward(self.run(x_nd, context, cache, |_| ()))
+    }
+
+    /// Hidden states after every layer, before the final norm.
+    pub fn states(&self, x_nd: Tensor<2>, context: Context<'_>) -> Vec<Tensor<2>> {
+        let mut states = Vec::with_capacity(self.layers.len());
+        self.run(x_nd, context, None, |x_nd| states.push(x_nd.clone()));
+        states
+    }
+
+    fn run(
+        &self,
+        mut x_nd: Tensor<2>,
+        context: Context<'_>,
+        cache: Option<&mut KvCache>,
+        mut seen: impl FnMut(&Tensor<2>),
+    ) -> Tensor<2> {
+        let mut caches = cache.map(|cache| cache.layers.iter_mut());
+        for layer in &self.layers {
+            let cache = caches.as_mut().and_then(Iterator::next);
+            let context_nd = layer.self_attn.forward(
+                layer.input_layernorm.forward(x_nd.clone()),
+                context.rows,
+                context.rotary,
+                context.bias,
+                cache,
+            );
+            x_nd = x_nd + context_nd;
+            x_nd = x_nd.clone() + layer.mlp.forward(layer.post_attention_layernorm.forward(x_nd));
+            seen(&x_nd);
+        }
+        x_nd
+    }
+}
+
+impl TextLayer {
+    fn new(config: &TextConfig, device: &Device) -> Self {
+        Self {
+            input_layernorm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, device),
+            self_attn: TextAttention::new(config, device),
+            post_attention_layernorm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, device),
+            mlp: Mlp::new(config.hidden_size, config.intermediate_size, false, device),
+        }
+    }
+}

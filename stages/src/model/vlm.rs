@@ -1,0 +1,93 @@
+//! The whole model: image tokens take their places among the embedded words, the decoder reads both, the head scores.
+//!
+//! Reference: `Qwen2_5_VLForConditionalGeneration`. Freezing a part is done by not tracking its parameters; nothing here
+//! knows about it.
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::{Device, IndexingUpdateOp, Tensor};
+
+use super::batch::Batch;
+use super::cache::KvCache;
+use super::config::ModelConfig;
+use super::mlp::linear;
+use super::text::{Context, TextModel};
+use super::vision::VisionTower;
+
+/// Qwen2.5-VL.
+#[derive(Module, Debug)]
+pub struct Qwen2_5Vl {
+    visual: VisionTower,
+    text: TextModel,
+    lm_head: Option<Linear>,
+}
+
+impl Qwen2_5Vl {
+    /// The architecture with zero weights; [`super::weights::load`] and [`ModelConfig::init`] fill them.
+    pub fn new(config: &ModelConfig, device: &Device) -> Self {
+        let text = &config.text;
+        Self {
+            visual: VisionTower::new(&config.vision, device),
+            text: TextModel::new(text, device),
+            lm_head: (!config.tie_word_embeddings).then(|| linear(text.hidden_size, text.vocab_size, false, device)),
+        }
+    }
+
+    /// The vision tower, with its merger.
+    pub fn visual(&self) -> &VisionTower {
+        &self.visual
+    }
+
+    /// The language model.
+    pub fn text(&self) -> &TextModel {
+        &self.text
+    }
+
+    /// Embedded words with the images' tokens in their places, `[B·T, D]`.
+    pub fn embed(&self, batch: &Batch) -> Tensor<2> {
+        let words_nd = self.text.embed(batch.ids_bt.clone());
+        match &batch.vision {
+            None => words_nd,
+            Some(vision) => {
+                let images = self.visual.forward(vision);
+                let words_nd = words_nd * vision.keep_n1.clone();
+                words_nd.select_assign(0, vision.slots.clone(), images, IndexingUpdateOp::Add)
+            }
+        }
+    }
+
+    /// Hidden states after the final norm, `[B, T, D]`.
+    pub fn hidden(&self, batch: &Batch) -> Tensor<3> {
+        self.hidden_cached(batch, None)
+    }
+
+    /// As [`Self::hidden`], filling a cache.
+    pub(super) fn hidden_cached(&self, batch: &Batch, cache: Option<&mut KvCache>) -> Tensor<3> {
+        let h_nd = self.text.forward(self.embed(batch), batch.context(), cache);
+        let [_, d] = h_nd.dims();
+        h_nd.reshape([batch.rows, batch.width, d])
+    }
+
+    /// Scores of the next token, `[B, T, D] → [B, T, V]`.
+    pub fn logits(&self, h_btd: Tensor<3>) -> Tensor<3> {
+        let [b, t, d] = h_btd.dims();
+        let logits_nv = self.logits_of(h_btd.reshape([b * t, d]));
+        let [_, v] = logits_nv.dims();
+        logits_nv.reshape([b, t, v])
+    }
+
+    /// Scores for chosen hidden states, `[N, D] → [N, V]`; cheaper than [`Self::logits`] where few positions count.
+    pub fn logits_of(&self, h_nd: Tensor<2>) -> Tensor<2> {
+        match &self.lm_head {
+            Some(head) => head.forward(h_nd),
+            None => h_nd.matmul(self.text.embed_tokens.val().transpose()),
+        }
+    }
+}
+
+impl Batch {
+    /// What the decoder's layers need of this batch.
+    pub fn context(&self) -> Context<'_> {
+        Context { rows: self.rows, rotary: &self.rotary, bias: self.bias.as_ref() }
+    }
+}

@@ -1,0 +1,312 @@
+//! Safetensors ⇄ models, by the hub's names.
+//!
+//! Reads `model.safetensors` or the shards of `model.safetensors.index.json`, in bfloat16, float16 or float32, with the
+//! hub's names or those of a model in memory. All missing, unknown and misshapen tensors are told in one error before any
+//! weight is touched. What is written is always the same bytes for the same weights, and appears complete or not at all.
+//! Which field has which name is [`super::names`]'s.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::path::{Path as FilePath, PathBuf};
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor, TensorData, bf16, f16};
+use memmap2::Mmap;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use super::config::{ConfigError, ModelConfig};
+use super::names::{Path, Slot, hub_name};
+pub use super::names::{Named, parameters};
+use super::vlm::Qwen2_5Vl;
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// Number format of a written file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// 32-bit floats: what was trained, exactly.
+    #[default]
+    F32,
+    /// bfloat16, rounded to nearest even: half the size, as released checkpoints are.
+    Bf16,
+}
+
+/// Why weights could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}`: {kind}", place.display())]
+pub struct WeightsError {
+    /// The file or folder.
+    pub place: PathBuf,
+    /// What went wrong.
+    pub kind: WeightsErrorKind,
+}
+
+/// What went wrong with weights.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsErrorKind {
+    /// The file can't be read or written.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The file is no safetensors file.
+    #[error("not a safetensors file: {0}")]
+    Format(#[from] safetensors::SafeTensorError),
+    /// The index is not a map of names to files of the same folder.
+    #[error("not an index of shards: {0}")]
+    Index(String),
+    /// Neither a single file nor an index is there.
+    #[error("holds neither `{SINGLE}` nor `{INDEX}`")]
+    Absent,
+    /// The tensors are not those of the configuration.
+    #[error("{0}")]
+    Mismatch(Mismatch),
+    /// `config.json` could not be written.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+}
+
+/// How the tensors of a checkpoint differ from those that its configuration asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Asked for and not there.
+    pub missing: Vec<String>,
+    /// There and not asked for.
+    pub unknown: Vec<String>,
+    /// Of another shape or number format: name, and what differs.
+    pub unfit: Vec<(String, String)>,
+    /// In more than one shard.
+    pub twice: Vec<String>,
+}
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let unfit: Vec<String> = self.unfit.iter().map(|(name, why)| format!("{name} ({why})")).collect();
+        let groups = [("missing", &self.missing), ("unknown", &self.unknown), ("unfit", &unfit), ("twice", &self.twice)];
+        let mut first = true;
+        for (word, names) in groups.iter().filter(|(_, names)| !names.is_empty()) {
+            write!(f, "{}{} {word}: {}", if first { "" } else { "; " }, names.len(), names.join(", "))?;
+            first = false;
+        }
+        Ok(())
+    }
+}
+
+fn at(place: &FilePath) -> impl Fn(WeightsErrorKind) -> WeightsError + '_ {
+    move |kind| WeightsError { place: place.to_owned(), kind }
+}
+
+/// Loads the weights of a model folder; they become 32-bit floats.
+pub fn load(dir: &FilePath, config: &ModelConfig, device: &Device) -> Result<Qwen2_5Vl, WeightsError> {
+    let maps = files(dir)?.into_iter().map(|file| Ok((map(&file)?, file))).collect::<Result<Vec<_>, WeightsError>>()?;
+    let mut shards = Vec::with_capacity(maps.len());
+    for (bytes, file) in &maps {
+        shards.push(SafeTensors::deserialize(bytes).map_err(|e| at(file)(e.into()))?);
+    }
+    let model = Qwen2_5Vl::new(config, device);
+    let stored = matched(&shards, &slots(&model), config).map_err(|found| at(dir)(WeightsErrorKind::Mismatch(found)))?;
+    Ok(model.map(&mut Fill { path: Path::default(), stored: &stored, device }))
+}
+
+/// Writes `model.safetensors` and `config.json` into a folder, in 32-bit floats.
+pub fn save(model: &Qwen2_5Vl, config: &ModelConfig, dir: &FilePath) -> Result<(), WeightsError> {
+    save_as(model, config, dir, Precision::F32)
+}
+
+/// As [`save`], in a chosen number format.
+pub fn save_as(model: &Qwen2_5Vl, config: &ModelConfig, dir: &FilePath, precision: Precision) -> Result<(), WeightsError> {
+    let tensors = export(model);
+    let (dtype, bytes): (Dtype, Vec<(&String, &Vec<usize>, Vec<u8>)>) = match precision {
+        Precision::F32 => {
+            (Dtype::F32, tensors.iter().map(|(n, (s, v))| (n, s, v.iter().flat_map(|x| x.to_le_bytes()).collect())).collect())
+        }
+        Precision::Bf16 => (
+            Dtype::BF16,
+            tensors
+                .iter()
+                .map(|(n, (s, v))| (n, s, v.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect()))
+                .collect(),
+        ),
+    };
+    let path = dir.join(SINGLE);
+    let mut views = Vec::with_capacity(bytes.len());
+    for (name, shape, bytes) in &bytes {
+        views.push((name.as_str(), TensorView::new(dtype, (*shape).clone(), bytes).map_err(|e| at(&path)(e.into()))?));
+    }
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    // Complete or absent: a reader never sees half a file, even if the process dies here.
+    let draft = dir.join(format!(".{SINGLE}.{}.tmp", std::process::id()));
+    safetensors::serialize_to_file(views, Some(metadata), &draft).map_err(|e| at(&path)(e.into()))?;
+    File::open(&draft).and_then(|file| file.sync_all()).map_err(|e| at(&path)(e.into()))?;
+    fs::rename(&draft, &path).map_err(|e| at(&path)(e.into()))?;
+    config.write(dir).map_err(|e| at(dir)(e.into()))
+}
+
+/// Every tensor as the hub stores it: name → (shape, values), sorted by name.
+pub fn export(model: &Qwen2_5Vl) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
+    export_with(model, &mut Values)
+}
+
+/// As [`export`], of another tensor per parameter: its gradient, its moments.
+pub(super) fn export_with<P: Pick>(model: &Qwen2_5Vl, pick: &mut P) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
+    let mut collect = Collect { path: Path::default(), pick, tensors: BTreeMap::new() };
+    model.visit(&mut collect);
+    collect.tensors
+}
+
+/// Chooses what is exported for a parameter.
+pub(super) trait Pick {
+    /// The values of a parameter's shape; none leaves it out.
+    fn pick<const D: usize>(&mut self, param: &Param<Tensor<D>>) -> Option<Tensor<D>>;
+}
+
+struct Values;
+
+impl Pick for Values {
+    fn pick<const D: usize>(&mut self, param: &Param<Tensor<D>>) -> Option<Tensor<D>> {
+        Some(param.val().without_autodiff())
+    }
+}
+
+struct Collect<'a, P> {
+    path: Path,
+    pick: &'a mut P,
+    tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+}
+
+impl<P: Pick> ModuleVisitor for Collect<'_, P> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(tensor) = self.pick.pick(param) else { return };
+        let slot = Slot::new(&self.path.joined(), &tensor.dims());
+        let data = tensor.into_data_as::<f32>();
+        let values: Vec<f32> = data.iter::<f32>().collect();
+        let count = slot.shape.iter().product();
+        let (_, stored) = self.tensors.entry(slot.name.clone()).or_insert_with(|| (slot.shape.clone(), vec![0.0; count]));
+        slot.put(&values, stored);
+    }
+}
+
+/// Hub name → shape of every tensor that a model needs.
+fn slots(model: &Qwen2_5Vl) -> BTreeMap<String, Vec<usize>> {
+    parameters(model)
+        .iter()
+        .map(|named| {
+            let slot = Slot::new(&named.path, &named.shape);
+            (slot.name, slot.shape)
+        })
+        .collect()
+}
+
+/// The stored tensors by hub name, if they are exactly those of the model.
+fn matched<'a>(
+    shards: &'a [SafeTensors<'a>],
+    slots: &BTreeMap<String, Vec<usize>>,
+    config: &ModelConfig,
+) -> Result<BTreeMap<String, TensorView<'a>>, Mismatch> {
+    let (mut found, mut wrong) = (BTreeMap::new(), Mismatch::default());
+    for (name, view) in shards.iter().flat_map(SafeTensors::iter) {
+        let hub = hub_name(name);
+        let Some(shape) = slots.get(&hub) else {
+            // Some writers store the tied head or the rotary buffers too; both follow from the rest.
+            let derived = (hub == "lm_head.weight" && config.tie_word_embeddings) || hub.ends_with("rotary_emb.inv_freq");
+            if !derived {
+                wrong.unknown.push(name.to_owned());
+            }
+            continue;
+        };
+        if view.shape() != shape.as_slice() {
+            wrong.unfit.push((name.to_owned(), format!("shape {:?}, expected {shape:?}", view.shape())));
+        } else if !matches!(view.dtype(), Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+            wrong.unfit.push((name.to_owned(), format!("format {:?}, expected F32, F16 or BF16", view.dtype())));
+        }
+        if found.insert(hub, view).is_some() {
+            wrong.twice.push(name.to_owned());
+        }
+    }
+    wrong.missing = slots.keys().filter(|name| !found.contains_key(*name)).cloned().collect();
+    wrong.unknown.sort();
+    wrong.unfit.sort();
+    wrong.twice.sort();
+    if wrong == Mismatch::default() { Ok(found) } else { Err(wrong) }
+}
+
+/// The safetensors files of a folder.
+fn files(dir: &FilePath) -> Result<Vec<PathBuf>, WeightsError> {
+    let single = dir.join(SINGLE);
+    if single.is_file() {
+        return Ok(vec![single]);
+    }
+    let path = dir.join(INDEX);
+    if !path.is_file() {
+        return Err(at(dir)(WeightsErrorKind::Absent));
+    }
+    let text = fs::read_to_string(&path).map_err(|e| at(&path)(e.into()))?;
+    let bad = |why: String| at(&path)(WeightsErrorKind::Index(why));
+    let index: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+    let map = index.get("weight_map").and_then(|m| m.as_object()).ok_or_else(|| bad("no `weight_map`".to_owned()))?;
+    let mut names = std::collections::BTreeSet::new();
+    for file in map.values() {
+        let name = file.as_str().ok_or_else(|| bad(format!("{file} is no file name")))?;
+        // An index is data from elsewhere: it may not name files outside its folder.
+        if FilePath::new(name).file_name().is_none_or(|last| last != name) {
+            return Err(bad(format!("`{name}` is not a file of the same folder")));
+        }
+        names.insert(name);
+    }
+    Ok(names.into_iter().map(|name| dir.join(name)).collect())
+}
+
+fn map(path: &FilePath) -> Result<Mmap, WeightsError> {
+    let file = File::open(path).map_err(|e| at(path)(e.into()))?;
+    // SAFETY: the mapping is only read, and lives no longer than `load`; finished artifacts are not rewritten in place
+    // (see `save_as`), so nobody truncates the file meanwhile.
+    unsafe { Mmap::map(&file) }.map_err(|e| at(path)(e.into()))
+}
+
+fn floats(view: &TensorView<'_>) -> Vec<f32> {
+    let bytes = view.data();
+    match view.dtype() {
+        Dtype::BF16 => bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+        Dtype::F16 => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+        _ => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+    }
+}
+
+struct Fill<'a> {
+    path: Path,
+    stored: &'a BTreeMap<String, TensorView<'a>>,
+    device: &'a Device,
+}
+
+impl ModuleMapper for Fill<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let shape = param.lazy_shape();
+        let slot = Slot::new(&self.path.joined(), &shape);
+        match self.stored.get(&slot.name) {
+            None => param,
+            Some(view) => {
+                let data = TensorData::new(slot.take(&floats(view)), shape);
+                Param::from_tensor(Tensor::from_data(data, self.device))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
