@@ -4,7 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "the one room that may")]
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -72,6 +72,14 @@ pub fn create_new_dir(path: &Path) -> Result<bool, FsError> {
 /// Reads a text file.
 pub fn read_to_string(path: &Path) -> Result<String, FsError> {
     fs::read_to_string(path).map_err(FsError::at("read", path))
+}
+
+/// The first line of a text file, without reading the rest; none if it can't be read or is longer than 1 MiB.
+pub fn first_line(path: &Path) -> Option<String> {
+    const LIMIT: u64 = 1 << 20;
+    let mut line = String::new();
+    BufReader::new(File::open(path).ok()?.take(LIMIT)).read_line(&mut line).ok()?;
+    (!line.is_empty() && (line.len() as u64) < LIMIT).then_some(line)
 }
 
 /// Writes a file in place.

@@ -3,9 +3,20 @@
 //! petgraph finds the order and the cycles inside this room; its indices stand in no public signature. This room knows
 //! nothing of keys, stores or processes.
 
+mod check;
+mod expand;
+mod facts;
+mod order;
+mod params;
+pub mod render;
+mod resolve;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use check::check;
+
+use crate::diagnostic::Diagnostics;
 use crate::stage::{AnyKind, AnyStage, ArtifactType, DataView, PortTypes, Ports, Runtime};
 
 /// A stage's place in [`Graph::stages`]; stages stand in topological order, ties in the order of the recipe.
@@ -81,6 +92,15 @@ pub struct StageNode {
     pub runtime: Runtime,
 }
 
+/// A graph, and what [`check`] wants to have said about it.
+#[derive(Debug)]
+pub struct Checked {
+    /// The graph.
+    pub graph: Graph,
+    /// Warnings and notes.
+    pub warnings: Diagnostics,
+}
+
 /// A recipe that can be planned: every reference resolves, every edge fits.
 #[derive(Debug)]
 pub struct Graph {
@@ -122,3 +142,6 @@ impl Graph {
         ids
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,146 @@
-//! recipe
+//! Text → [`Recipe`]: every section read, every value with the place where it was written. Names are not resolved here:
+//! whether a stage's kind exists, or what `cold_start.model` means, is the graph's business.
+
+mod compose;
+mod fields;
+mod interpolate;
+mod read;
+mod schema;
+mod secret;
+mod set;
+mod source;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use schema::schema;
+pub use source::{At, Position, Source, SourceId, Sources, Span};
+
+pub(crate) use fields::Fields;
+pub(crate) use interpolate::{Each, Scope};
+pub(crate) use tree::{Entry, Node, Table};
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::stage::{DataView, ModelType, Role, Runtime};
+
+/// The recipe format that this version reads.
+pub const SCHEMA: i64 = 1;
+
+/// What the command line lays over a recipe's file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// Files, in order: `-f overlay.toml`.
+    pub overlays: Vec<PathBuf>,
+    /// Edits, in order: `stages.mrl.params.lr=2e-6`.
+    pub set: Vec<String>,
+    /// Dotted keys to remove before the edits.
+    pub unset: Vec<String>,
+}
+
+/// A `[models.x]` entry.
+#[derive(Debug)]
+pub(crate) struct ModelEntry {
+    /// `x`.
+    pub name: At<String>,
+    /// `file:…` or `hf:…`; none if it is missing or wrong.
+    pub source: Option<At<Location>>,
+    /// What `check` may assume of a model that it can't see.
+    pub assume: ModelType,
+}
+
+/// A `[data.x]` entry.
+#[derive(Debug)]
+pub(crate) struct DataEntry {
+    /// `x`.
+    pub name: At<String>,
+    /// `file:…` or `hf:…`; none if it is missing or wrong.
+    pub source: Option<At<Location>>,
+    /// How to read its rows; no split taken yet.
+    pub view: DataView,
+    /// Place of `columns`.
+    pub columns: Option<Span>,
+    /// May it be trained on?
+    pub role: At<Role>,
+    /// Do its rows carry images, where `check` can't see them?
+    pub images: Option<bool>,
+    /// Row fields that are present, where `check` can't see them.
+    pub fields: Option<Vec<String>>,
+}
+
+/// Where a model or data set lies.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Location {
+    /// A path, joined to the folder of the file that says it.
+    File(PathBuf),
+    /// `hf:org/name`, with the revision after `@` where the recipe gives one.
+    Hub(String),
+}
+
+/// A `[stages.x]` entry.
+#[derive(Debug)]
+pub(crate) struct StageEntry {
+    /// `x`.
+    pub name: At<String>,
+    /// The word after `kind =`; none if it is missing or wrong.
+    pub kind: Option<At<String>>,
+    /// Port → reference.
+    pub inputs: Vec<(At<String>, At<String>)>,
+    /// Parameters as written.
+    pub params: At<Table>,
+    /// Items, if the stage stands for one stage per item.
+    pub each: Option<Vec<At<String>>>,
+    /// Stages that only have to be over first.
+    pub after: Vec<At<String>>,
+}
+
+/// A recipe, read and merged. Only [`crate::graph::check`] knows whether it makes sense.
+#[derive(Debug)]
+pub struct Recipe {
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) name: String,
+    pub(crate) description: Option<String>,
+    pub(crate) seed: u64,
+    pub(crate) dir: PathBuf,
+    pub(crate) params: Table,
+    pub(crate) models: BTreeMap<String, ModelEntry>,
+    pub(crate) data: BTreeMap<String, DataEntry>,
+    /// In the order of the text.
+    pub(crate) stages: Vec<StageEntry>,
+    pub(crate) runtime: Runtime,
+    /// `[runtime.stages.x]`, laid over `runtime`.
+    pub(crate) runtime_stages: Vec<(At<String>, Runtime)>,
+    pub(crate) jobs: Option<usize>,
+    /// What was wrong so far, below the level of syntax.
+    pub(crate) mistakes: Vec<Diagnostic>,
+}
+
+impl Recipe {
+    /// Reads a recipe's file, what it extends, and what the command line lays over it.
+    ///
+    /// # Errors
+    /// Some text can't be read or is not TOML. Everything else that is wrong is found by [`crate::graph::check`],
+    /// together with its own findings.
+    pub fn load(file: &Path, overrides: &Overrides) -> Result<Self, Diagnostics> {
+        read::recipe(file, compose::compose(file, overrides))
+    }
+
+    /// `[recipe] name`, or the name of the file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `[recipe] description`.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// `[runtime] jobs`: stages to run at the same time.
+    pub fn jobs(&self) -> Option<usize> {
+        self.jobs
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,336 @@
+//! What was typed. Every flag of every verb, and nothing of what they mean.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use curricle_engine::recipe::Overrides;
+
+/// Declarative staged training recipes: check, plan, train, reuse, report.
+#[derive(Debug, Parser)]
+#[command(name = "curricle", version, max_term_width = 120, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// When to use colours; `NO_COLOR`, `CLICOLOR_FORCE` and `TERM=dumb` are honoured by `auto`.
+    #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN", help_heading = "Output")]
+    pub color: When,
+    /// Say only what is wrong.
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub quiet: bool,
+    /// Say more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet", help_heading = "Output")]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 done             1 a stage failed     2 usage              3 recipe invalid
+  4 work pending     5 gate not met       6 incomplete         7 store or lease trouble
+  8 executor unreachable                  130/143 stopped by a signal";
+
+/// When to do something that suits terminals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Find every mistake of a recipe before anything runs.
+    #[command(visible_alias = "validate")]
+    Check(CheckArgs),
+    /// Show what `run` would do, and why.
+    Plan(PlanArgs),
+    /// Train what is not there yet, and report.
+    Run(RunArgs),
+    /// Draw a recipe's stages.
+    Graph(GraphArgs),
+    /// Show what a stage's key is made of, and why it runs or is reused.
+    #[command(visible_alias = "why")]
+    Explain(ExplainArgs),
+    /// Report on a run.
+    Report(ReportArgs),
+    /// List the kinds of stages, or describe one.
+    Kinds(KindsArgs),
+    /// Print the JSON Schema of recipes.
+    Schema,
+    /// Print a shell's completion script.
+    Completions(CompletionsArgs),
+    /// Start a recipe from a template.
+    Init(InitArgs),
+    /// Run one stage in this process: reads its request from a file, writes events to standard output.
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+}
+
+/// What is laid over a recipe's file.
+#[derive(Debug, Clone, Default, Args)]
+pub struct LayerArgs {
+    /// Lay another file over the recipe; repeatable, later ones win.
+    #[arg(short = 'f', long = "file", value_name = "OVERLAY")]
+    pub overlays: Vec<PathBuf>,
+    /// Set a value: `stages.mrl.params.lr=2e-6`; the value is TOML, a bare word is a string.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Remove a value before `--set`.
+    #[arg(long, value_name = "KEY")]
+    pub unset: Vec<String>,
+}
+
+impl LayerArgs {
+    /// In the engine's words.
+    pub fn overrides(&self) -> Overrides {
+        Overrides { overlays: self.overlays.clone(), set: self.set.clone(), unset: self.unset.clone() }
+    }
+}
+
+/// A recipe and what is laid over it.
+#[derive(Debug, Clone, Args)]
+pub struct RecipeArgs {
+    /// The recipe's file.
+    pub recipe: PathBuf,
+    #[command(flatten)]
+    pub layers: LayerArgs,
+    /// Treat what can't be verified (absent models and data) as errors.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `curricle check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The recipes' files.
+    #[arg(required = true, value_name = "RECIPE")]
+    pub recipes: Vec<PathBuf>,
+    #[command(flatten)]
+    pub layers: LayerArgs,
+    /// Treat what can't be verified (absent models and data) as errors.
+    #[arg(long)]
+    pub strict: bool,
+    /// Print one JSON document instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which stages take part.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Selection")]
+pub struct SelectArgs {
+    /// These stages and no other; repeatable. What they need must be in the store.
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// These stages and all that follow.
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub from: Vec<String>,
+    /// These stages and all that they need.
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub until: Vec<String>,
+    /// With `--only`: and all that follow.
+    #[arg(long, requires = "only")]
+    pub downstream: bool,
+    /// Run again although the store has it: these stages, or every selected one.
+    #[arg(long, value_name = "STAGE", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
+    pub force: Vec<String>,
+}
+
+/// Where results are kept.
+#[derive(Debug, Clone, Args)]
+pub struct StoreArgs {
+    /// Folder of results and runs.
+    #[arg(long, value_name = "DIR", default_value = ".curricle", env = "CURRICLE_STORE")]
+    pub store: PathBuf,
+}
+
+/// `curricle plan`
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    #[command(flatten)]
+    pub select: SelectArgs,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// End with 4 if there is anything to run.
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Print one JSON document instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a running recipe shows itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// Bars on a terminal, plain lines elsewhere.
+    Auto,
+    /// Bars.
+    Bar,
+    /// Plain lines.
+    Plain,
+    /// Nothing.
+    None,
+}
+
+/// `curricle run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    #[command(flatten)]
+    pub select: SelectArgs,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Stages to run at the same time; over `[runtime] jobs`.
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<std::num::NonZeroUsize>,
+    /// After a failure, go on with what does not need the failed stage.
+    #[arg(short, long)]
+    pub keep_going: bool,
+    /// Only show the plan.
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// With `--dry-run`: end with 4 if there is anything to run.
+    #[arg(long, requires = "dry_run")]
+    pub exit_code: bool,
+    /// Write events to standard output or a file: `ndjson` or `ndjson:FILE`.
+    #[arg(long, value_name = "FORMAT[:FILE]")]
+    pub events: Option<String>,
+    /// How to show progress.
+    #[arg(long, value_enum, default_value_t = Progress::Auto, value_name = "HOW")]
+    pub progress: Progress,
+    /// Show the training dashboard instead of bars.
+    #[arg(long)]
+    pub tui: bool,
+    /// Print the receipt as one JSON document instead of a report.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A language for graphs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// For Markdown.
+    Mermaid,
+    /// For Graphviz.
+    Dot,
+    /// For people.
+    Text,
+}
+
+/// `curricle graph`
+#[derive(Debug, Args)]
+pub struct GraphArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Language of the drawing.
+    #[arg(long, value_enum, default_value_t = GraphFormat::Text, value_name = "FORMAT")]
+    pub format: GraphFormat,
+}
+
+/// `curricle explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// The stage; every stage if left out.
+    pub stage: Option<String>,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Print one JSON document instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A language for reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For terminals.
+    Text,
+    /// Markdown.
+    Md,
+    /// JSON.
+    Json,
+}
+
+/// `curricle report`
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Name or folder of a run; the latest one if left out.
+    pub run: Option<String>,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Language of the report.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text, value_name = "FORMAT")]
+    pub format: ReportFormat,
+    /// The same as `--format json`.
+    #[arg(long)]
+    pub json: bool,
+    /// Write to a file instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `curricle kinds`
+#[derive(Debug, Args)]
+pub struct KindsArgs {
+    /// What to show; the list if left out.
+    #[command(subcommand)]
+    pub what: Option<KindsVerb>,
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to show of the kinds.
+#[derive(Debug, Subcommand)]
+pub enum KindsVerb {
+    /// Every kind in a line.
+    List,
+    /// One kind: its ports and parameters.
+    Show {
+        /// The word after `kind =`.
+        name: String,
+    },
+}
+
+/// `curricle completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
+
+/// `curricle init`
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Folder to write to; made if it is not there.
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// What to start from.
+    #[arg(long, value_enum, default_value_t = Template::Quickstart, value_name = "NAME")]
+    pub template: Template,
+}
+
+/// Something to start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Template {
+    /// A whole curriculum on drawn images and made-up text, in minutes, without downloads.
+    Quickstart,
+    /// The three stages of ReVisual-R1 with its published numbers.
+    #[value(name = "revisual-r1")]
+    RevisualR1,
+}
+
+/// `curricle worker`
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// File with a stage's request as JSON.
+    pub request: PathBuf,
+}

@@ -1,0 +1,255 @@
+//! The only way to a [`Graph`]: resolves names, decodes parameters, orders stages, lets types flow, and reports every
+//! mistake on the way instead of the first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::expand::{self, Draft};
+use super::resolve::{self, Decoded, Edge, From, World};
+use super::{Checked, Graph, Input, Origin, StageId, StageNode, order, params};
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity, suggest};
+use crate::recipe::{Recipe, Span};
+use crate::stage::{AnyKind, ArtifactType, PortTypes, Problem, ProblemAt, Role, Runtime};
+
+/// Checks a recipe against the kinds there are.
+///
+/// # Errors
+/// Every mistake, if there is one that is an error; warnings and notes come along either way.
+pub fn check(recipe: &Recipe, kinds: &[&'static dyn AnyKind]) -> Result<Checked, Diagnostics> {
+    let mut mistakes = recipe.mistakes.clone();
+    let graph = Checker::new(recipe, kinds, &mut mistakes).graph(&mut mistakes);
+    let failed = mistakes.iter().any(|mistake| mistake.severity == Severity::Error);
+    let diagnostics = Diagnostics::new(Arc::clone(&recipe.sources), mistakes);
+    match graph {
+        Some(graph) if !failed => Ok(Checked { graph, warnings: diagnostics }),
+        _ => Err(diagnostics),
+    }
+}
+
+struct Checker<'a> {
+    recipe: &'a Recipe,
+    drafts: Vec<Draft<'a>>,
+    decoded: Vec<Option<Decoded>>,
+    edges: Vec<Vec<Edge>>,
+    after: Vec<Vec<usize>>,
+    runtimes: Vec<Runtime>,
+}
+
+impl<'a> Checker<'a> {
+    fn new(recipe: &'a Recipe, kinds: &[&'static dyn AnyKind], mistakes: &mut Vec<Diagnostic>) -> Self {
+        let drafts = expand::expand(recipe, mistakes);
+        let names = expand::names(&drafts);
+        let by_name: BTreeMap<_, _> = kinds.iter().map(|kind| (kind.name(), *kind)).collect();
+        let decoded: Vec<_> = drafts.iter().map(|draft| decode(draft, &by_name, mistakes)).collect();
+        let mut world = World::new(recipe, mistakes);
+        let mut edges = Vec::with_capacity(drafts.len());
+        let mut after = Vec::with_capacity(drafts.len());
+        for own in 0..drafts.len() {
+            edges.push(resolve::inputs(own, &drafts, &decoded, &names, &mut world, mistakes));
+            after.push(resolve::after(own, &drafts, &names, mistakes));
+        }
+        world.unused(mistakes);
+        let runtimes = runtimes(recipe, &drafts, &names, mistakes);
+        Self { recipe, drafts, decoded, edges, after, runtimes }
+    }
+
+    /// Orders stages and lets types flow; none if some stage can't be had.
+    fn graph(mut self, mistakes: &mut Vec<Diagnostic>) -> Option<Graph> {
+        let needs: Vec<Vec<usize>> = (0..self.drafts.len()).map(|own| self.needs(own)).collect();
+        for circle in order::circles(&needs) {
+            mistakes.push(self.circle(&circle));
+        }
+        let order = order::topological(&needs);
+        let mut places = vec![None; self.drafts.len()];
+        let mut stages: Vec<StageNode> = Vec::with_capacity(order.len());
+        let mut outputs: Vec<Option<PortTypes>> = (0..self.drafts.len()).map(|_| None).collect();
+        for own in order {
+            let Some(decoded) = self.decoded[own].take() else { continue };
+            let Some(inputs) = self.inputs(own, &outputs, &places, mistakes) else { continue };
+            let types = PortTypes(inputs.iter().map(|(port, input)| (port.clone(), input.ty.clone())).collect());
+            let (made, problems) = decoded.stage.types(&types);
+            mistakes.extend(problems.into_iter().map(|problem| self.problem(own, problem)));
+            let id = StageId(stages.len());
+            places[own] = Some(id);
+            outputs[own] = Some(made.clone());
+            stages.push(StageNode {
+                id,
+                name: self.drafts[own].name.clone(),
+                kind: decoded.kind,
+                stage: decoded.stage,
+                ports: decoded.ports,
+                inputs,
+                outputs: made,
+                after: self.after[own].iter().filter_map(|&other| places[other]).collect(),
+                seed: self.recipe.seed,
+                runtime: self.runtimes[own].clone(),
+            });
+        }
+        (stages.len() == self.drafts.len()).then(|| Graph { name: self.recipe.name.clone(), stages })
+    }
+
+    fn needs(&self, own: usize) -> Vec<usize> {
+        let inputs = self.edges[own].iter().filter_map(|edge| match edge.from {
+            From::Draft { index, .. } => Some(index),
+            From::Outside(_) => None,
+        });
+        inputs.chain(self.after[own].iter().copied()).collect()
+    }
+
+    /// Inputs with their types; none if one of them comes from a stage that could not be had.
+    fn inputs(
+        &self,
+        own: usize,
+        outputs: &[Option<PortTypes>],
+        places: &[Option<StageId>],
+        mistakes: &mut Vec<Diagnostic>,
+    ) -> Option<BTreeMap<String, Input>> {
+        let mut inputs = BTreeMap::new();
+        let mut whole = true;
+        for edge in &self.edges[own] {
+            let found = match &edge.from {
+                From::Outside(known) => known.clone(),
+                From::Draft { index, port } => places[*index].zip(outputs[*index].as_ref()).and_then(|(stage, types)| {
+                    Some((Origin::Stage { stage, port: port.clone() }, types.0.get(port)?.clone()))
+                }),
+            };
+            let Some((origin, ty)) = found else {
+                whole = false;
+                continue;
+            };
+            if edge.port.trains && is_eval(&ty) {
+                mistakes.push(self.leak(own, edge, outputs));
+            }
+            let reference = edge.reference.value.clone();
+            inputs.insert(edge.port.name.to_owned(), Input { reference, origin, ty });
+        }
+        whole.then_some(inputs)
+    }
+
+    /// Data kept for evaluation has reached training: shows the way it took.
+    fn leak(&self, own: usize, edge: &Edge, outputs: &[Option<PortTypes>]) -> Diagnostic {
+        let message = format!("stage `{}` would train on data that is kept for evaluation", self.drafts[own].name);
+        let mut diagnostic = Diagnostic::error("eval-leak", message).at(edge.reference.span, "reaches training here");
+        let mut way = vec![format!("{}.{}", self.drafts[own].name, edge.port.name), edge.reference.value.clone()];
+        let mut edge = edge;
+        while let From::Draft { index, .. } = edge.from {
+            let eval = |edge: &&Edge| match &edge.from {
+                From::Outside(known) => known.as_ref().is_some_and(|(_, ty)| is_eval(ty)),
+                From::Draft { index, port } => {
+                    outputs[*index].as_ref().and_then(|types| types.0.get(port)).is_some_and(is_eval)
+                }
+            };
+            let Some(source) = self.edges[index].iter().find(eval) else { break };
+            diagnostic = diagnostic.at(source.reference.span, format!("enters stage `{}` here", self.drafts[index].name));
+            way.push(source.reference.value.clone());
+            edge = source;
+        }
+        if let Some(entry) = way.last().and_then(|name| name.strip_prefix("data."))
+            && let Some(entry) = self.recipe.data.get(entry.split('.').next().unwrap_or(entry))
+        {
+            diagnostic = diagnostic.at(entry.role.span, "kept for evaluation");
+        }
+        way.reverse();
+        diagnostic.help(format!("its way: {}; train on other data", way.join(" -> ")))
+    }
+
+    fn circle(&self, circle: &[usize]) -> Diagnostic {
+        let names: Vec<_> = circle.iter().chain(circle.first()).map(|&own| self.drafts[own].name.as_str()).collect();
+        // Each stage of a circle needs the next; data flows the other way.
+        let way: Vec<_> = names.iter().rev().copied().collect();
+        let mut diagnostic = Diagnostic::error("cycle", format!("stages wait for each other: {}", way.join(" -> ")));
+        for (position, &own) in circle.iter().enumerate() {
+            let needed = circle[(position + 1) % circle.len()];
+            if let Some((span, text)) = self.need(own, needed) {
+                diagnostic = diagnostic.at(span, text);
+            }
+        }
+        diagnostic.help("one of them has to read something else")
+    }
+
+    fn need(&self, own: usize, needed: usize) -> Option<(Span, String)> {
+        let text = format!("`{}` needs `{}`", self.drafts[own].name, self.drafts[needed].name);
+        let edge = self.edges[own].iter().find(|edge| matches!(edge.from, From::Draft { index, .. } if index == needed));
+        let entry = self.drafts[needed].entry;
+        let after = || {
+            let mut names = self.drafts[own].entry.after.iter();
+            names.find(|name| name.value == entry.name.value || name.value == self.drafts[needed].name)
+        };
+        let span = edge.map(|edge| edge.reference.span).or_else(|| after().map(|name| name.span))?;
+        Some((span, text))
+    }
+
+    fn problem(&self, own: usize, problem: Problem) -> Diagnostic {
+        let draft = &self.drafts[own];
+        let stage = format!("stage `{}`", draft.name);
+        let (message, span) = match &problem.at {
+            ProblemAt::Param(path) => (format!("{stage}: `{path}` {}", problem.message), params::place(draft, path)),
+            ProblemAt::Input(port) => {
+                let edge = self.edges[own].iter().find(|edge| edge.port.name == port);
+                let span = edge.map_or(draft.entry.name.span, |edge| edge.reference.span);
+                (format!("{stage}: input `{port}` {}", problem.message), span)
+            }
+            ProblemAt::Stage => (format!("{stage}: {}", problem.message), draft.entry.name.span),
+        };
+        let code = if matches!(problem.at, ProblemAt::Param(_)) { "param" } else { "input" };
+        Diagnostic::error(code, message).at(span, "").help(problem.help.unwrap_or_default())
+    }
+}
+
+fn is_eval(ty: &ArtifactType) -> bool {
+    matches!(ty, ArtifactType::Data(data) if data.role == Role::Eval)
+}
+
+fn decode(
+    draft: &Draft<'_>,
+    kinds: &BTreeMap<&'static str, &'static dyn AnyKind>,
+    mistakes: &mut Vec<Diagnostic>,
+) -> Option<Decoded> {
+    let word = draft.entry.kind.as_ref()?;
+    let Some(kind) = kinds.get(word.value.as_str()).copied() else {
+        let help = suggest(&word.value, "kinds", kinds.keys().copied());
+        let message = format!("there is no kind of stage `{}`", word.value);
+        mistakes.push(Diagnostic::error("unknown-kind", message).at(word.span, "").help(help));
+        return None;
+    };
+    let stage = params::decode(kind, draft, mistakes)?;
+    for Problem { at, message, help } in stage.validate() {
+        let (message, span) = match &at {
+            ProblemAt::Param(path) => {
+                (format!("stage `{}`: `{path}` {message}", draft.name), params::place(draft, path))
+            }
+            ProblemAt::Input(_) | ProblemAt::Stage => {
+                (format!("stage `{}`: {message}", draft.name), draft.entry.name.span)
+            }
+        };
+        mistakes.push(Diagnostic::error("param", message).at(span, "").help(help.unwrap_or_default()));
+    }
+    let ports = stage.ports();
+    Some(Decoded { kind, stage, ports })
+}
+
+/// `[runtime]` of every draft, with `[runtime.stages.x]` over it: `x` is a stage, or one of an `each` stage's.
+fn runtimes(
+    recipe: &Recipe,
+    drafts: &[Draft<'_>],
+    names: &expand::Names,
+    mistakes: &mut Vec<Diagnostic>,
+) -> Vec<Runtime> {
+    let mut runtimes = vec![recipe.runtime.clone(); drafts.len()];
+    let mut exact = Vec::new();
+    for (name, runtime) in &recipe.runtime_stages {
+        if let Some(found) = names.entries.get(&name.value) {
+            found.iter().for_each(|&own| runtimes[own] = runtime.clone());
+        } else if let Some(&own) = names.drafts.get(&name.value) {
+            exact.push((own, runtime.clone()));
+        } else {
+            let help = suggest(&name.value, "stages", names.entries.keys().map(String::as_str));
+            let message = format!("there is no stage `{}`", name.value);
+            mistakes.push(Diagnostic::error("unknown-reference", message).at(name.span, "").help(help));
+        }
+    }
+    for (own, runtime) in exact {
+        runtimes[own] = runtime;
+    }
+    runtimes
+}

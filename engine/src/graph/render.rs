@@ -1,0 +1,120 @@
+//! Graph → text in a language for drawings. Ids are the stages' names, so that two drawings can be compared.
+
+use std::fmt::Write as _;
+
+use super::{Graph, Origin, StageNode};
+
+/// A language for drawings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For Markdown.
+    Mermaid,
+    /// For Graphviz.
+    Dot,
+    /// For people.
+    Text,
+}
+
+/// Draws a graph.
+pub fn render(graph: &Graph, format: Format) -> String {
+    match format {
+        Format::Mermaid => mermaid(graph),
+        Format::Dot => dot(graph),
+        Format::Text => text(graph),
+    }
+}
+
+/// An arrow: from, what flows, to.
+struct Arrow {
+    from: String,
+    flows: String,
+    to: String,
+    /// Ordering only.
+    weak: bool,
+}
+
+fn arrows(graph: &Graph) -> Vec<Arrow> {
+    let mut arrows = Vec::new();
+    for stage in graph.stages() {
+        for (port, input) in &stage.inputs {
+            let (from, made) = match &input.origin {
+                Origin::Stage { stage, port } => (graph.stage(*stage).name.clone(), port.as_str()),
+                Origin::File { .. } | Origin::Remote { .. } => outside(&input.reference),
+            };
+            let flows = if made == port || made.is_empty() { port.clone() } else { format!("{made} as {port}") };
+            arrows.push(Arrow { from, flows, to: stage.name.clone(), weak: false });
+        }
+        for &after in &stage.after {
+            arrows.push(Arrow { from: graph.stage(after).name.clone(), flows: String::new(), to: stage.name.clone(), weak: true });
+        }
+    }
+    arrows
+}
+
+/// `data.x.train` → `data.x` and `train`.
+fn outside(reference: &str) -> (String, &str) {
+    let end = reference.match_indices('.').nth(1).map_or(reference.len(), |(dot, _)| dot);
+    (reference[..end].to_owned(), reference[end..].trim_start_matches('.'))
+}
+
+fn sources(arrows: &[Arrow], graph: &Graph) -> Vec<String> {
+    let stages: std::collections::BTreeSet<_> = graph.stages().iter().map(|stage| stage.name.as_str()).collect();
+    let mut names: Vec<_> = arrows.iter().map(|arrow| arrow.from.clone()).filter(|name| !stages.contains(name.as_str())).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// A name as an identifier: letters, digits and underscores.
+fn id(name: &str) -> String {
+    let clean: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    clean.trim_end_matches('_').to_owned()
+}
+
+fn mermaid(graph: &Graph) -> String {
+    let mut out = String::from("flowchart LR\n");
+    let arrows = arrows(graph);
+    for name in sources(&arrows, graph) {
+        let _ = writeln!(out, "  {}[(\"{name}\")]", id(&name));
+    }
+    for stage in graph.stages() {
+        let _ = writeln!(out, "  {}[\"{}<br/><i>{}</i>\"]", id(&stage.name), stage.name, stage.kind.name());
+    }
+    for Arrow { from, flows, to, weak } in arrows {
+        let arrow = if weak { "-.->".to_owned() } else { format!("-->|{flows}|") };
+        let _ = writeln!(out, "  {} {arrow} {}", id(&from), id(&to));
+    }
+    out
+}
+
+fn dot(graph: &Graph) -> String {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
+    let mut out = format!("digraph {} {{\n  rankdir=LR;\n  node [shape=box];\n", quoted(graph.name()));
+    let arrows = arrows(graph);
+    for name in sources(&arrows, graph) {
+        let _ = writeln!(out, "  {} [shape=cylinder];", quoted(&name));
+    }
+    for stage in graph.stages() {
+        let _ = writeln!(out, "  {} [label=\"{}\\n({})\"];", quoted(&stage.name), stage.name, stage.kind.name());
+    }
+    for Arrow { from, flows, to, weak } in arrows {
+        let style = if weak { "style=dashed".to_owned() } else { format!("label={}", quoted(&flows)) };
+        let _ = writeln!(out, "  {} -> {} [{style}];", quoted(&from), quoted(&to));
+    }
+    out.push_str("}\n");
+    out
+}
+
+/// One line per stage, in the order of execution.
+fn text(graph: &Graph) -> String {
+    let width = |of: fn(&StageNode) -> &str| graph.stages().iter().map(|stage| of(stage).len()).max().unwrap_or(0);
+    let (name_width, kind_width) = (width(|stage| &stage.name), width(|stage| stage.kind.name()));
+    let mut out = String::new();
+    for stage in graph.stages() {
+        let mut needs: Vec<_> = stage.inputs.iter().map(|(port, input)| format!("{port} = {}", input.reference)).collect();
+        needs.extend(stage.after.iter().map(|&after| format!("after {}", graph.stage(after).name)));
+        let line = format!("{:name_width$}  {:kind_width$}  {}", stage.name, stage.kind.name(), needs.join(", "));
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+    out
+}

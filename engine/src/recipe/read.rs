@@ -1,0 +1,405 @@
+//! Tree → [`Recipe`]: one function per section. Unknown keys, wrong types and bad names are collected, and reading goes on.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::compose::Composed;
+use super::{
+    At, DataEntry, Each, Fields, Location, ModelEntry, Node, Recipe, SCHEMA, Scope, Sources, Span, StageEntry, Table, secret,
+};
+use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
+use crate::fs;
+use crate::stage::{DataView, ModelType, Role, Runtime};
+
+const ROW_FIELDS: [&str; 11] = [
+    "id", "prompt", "system", "images", "answer", "reasoning", "response", "choices", "group", "task", "level",
+];
+const RESERVED: [&str; 6] = ["data", "models", "params", "seeds", "runtime", "recipe"];
+
+pub(super) fn recipe(file: &Path, composed: Composed) -> Result<Recipe, Diagnostics> {
+    let Composed { mut sources, mut table, file: source, whole, mut mistakes } = composed;
+    let Some(source) = source.filter(|_| whole) else {
+        return Err(Diagnostics::new(Arc::new(sources), mistakes));
+    };
+    for place in secret::find(&table, &mut mistakes) {
+        sources.mask(place);
+    }
+    let dir = fs::absolute(file).parent().unwrap_or(Path::new("/")).to_owned();
+    let seed = match table.descend(&["recipe", "seed"]).map(|entry| &entry.value.value) {
+        Some(Node::Integer(seed)) => *seed,
+        _ => 0,
+    };
+    let params = interpolate(&mut table, &dir.to_string_lossy(), seed, &mut mistakes);
+
+    let mut reader = Reader { sources: &sources, mistakes };
+    let mut top = Fields::new(&table, "a recipe", &mut reader.mistakes);
+    schema_number(&mut top, Span::new(source, 0..0));
+    let _ = top.any("params");
+    let [recipe, models, data, stages, runtime] =
+        ["recipe", "models", "data", "stages", "runtime"].map(|key| top.table(key).map(|at| at.value));
+    top.finish();
+
+    let (name, description) = reader.header(recipe);
+    let models = reader.section("models", models, Reader::model);
+    let data = reader.section("data", data, Reader::data);
+    let mut stages: Vec<_> = reader.section("stages", stages, Reader::stage).into_values().collect();
+    stages.sort_by_key(|stage| stage.name.span);
+    if stages.is_empty() && reader.mistakes.is_empty() {
+        let help = "add a `[stages.NAME]` table; `curricle kinds` lists the kinds";
+        let nothing = Diagnostic::error("missing-key", "this recipe has no stages");
+        reader.mistakes.push(nothing.at(Span::new(source, 0..0), "").help(help));
+    }
+    let (jobs, runtime, runtime_stages) = reader.runtime(runtime);
+    let mistakes = reader.mistakes;
+    Ok(Recipe {
+        name: name.unwrap_or_else(|| file.file_stem().unwrap_or_default().to_string_lossy().into_owned()),
+        description,
+        seed: u64::try_from(seed).unwrap_or(0),
+        dir,
+        params,
+        models,
+        data,
+        stages,
+        runtime,
+        runtime_stages,
+        jobs,
+        mistakes,
+        sources: Arc::new(sources),
+    })
+}
+
+/// Replaces every reference but the `${each}` of stages that have one, warns of parameters that nothing names, and gives
+/// the parameters.
+fn interpolate(table: &mut Table, dir: &str, seed: i64, mistakes: &mut Vec<Diagnostic>) -> Table {
+    let mut params = match table.get("params").map(|entry| &entry.value) {
+        Some(At { value: Node::Table(params), .. }) => params.clone(),
+        Some(other) => {
+            let message = format!("`params` is a table, not {}", other.value.type_name());
+            mistakes.push(Diagnostic::error("wrong-type", message).at(other.span, ""));
+            Table::default()
+        }
+        None => Table::default(),
+    };
+    let none = Table::default();
+    Scope::new(&none, seed, dir).table(&mut params, Each::Absent, mistakes);
+    let mut scope = Scope::new(&params, seed, dir);
+    for (key, entry) in &mut table.0 {
+        match &mut entry.value.value {
+            Node::Table(stages) if key == "stages" => {
+                for stage in stages.0.values_mut() {
+                    let has_each = matches!(&stage.value.value, Node::Table(table) if table.get("each").is_some());
+                    let each = if has_each { Each::Later } else { Each::Absent };
+                    scope.resolve(&mut stage.value, each, mistakes);
+                }
+            }
+            _ if key == "params" => {}
+            _ => scope.resolve(&mut entry.value, Each::Absent, mistakes),
+        }
+    }
+    for (name, entry) in params.in_order() {
+        if !scope.used.contains(name) {
+            let message = format!("nothing uses the parameter `{name}`");
+            let help = format!("name it in a string, `\"${{params.{name}}}\"`, or remove it");
+            mistakes.push(Diagnostic::warning("unused", message).at(entry.key, "").help(help));
+        }
+    }
+    params
+}
+
+fn schema_number(top: &mut Fields<'_, '_>, start: Span) {
+    let help = format!("this version of curricle reads `schema = {SCHEMA}`");
+    match top.any("schema").map(|entry| &entry.value) {
+        None => {
+            let missing = Diagnostic::error("schema", "this recipe does not say which format it has");
+            top.report(missing.at(start, format!("`schema = {SCHEMA}` is missing")).help("put it on the first line"));
+        }
+        Some(At { value: Node::Integer(SCHEMA), .. }) => {}
+        Some(At { value: Node::Integer(other), span }) if *other > SCHEMA => {
+            let newer = Diagnostic::error("schema", format!("this recipe has format {other}, which is newer than this program"));
+            top.report(newer.at(*span, "").help(format!("{help}; a newer version is needed")));
+        }
+        Some(other) => top.report(Diagnostic::error("schema", "this format does not exist").at(other.span, "").help(help)),
+    }
+}
+
+struct Reader<'a> {
+    sources: &'a Sources,
+    mistakes: Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    fn header(&mut self, table: Option<&Table>) -> (Option<String>, Option<String>) {
+        let Some(table) = table else { return (None, None) };
+        let mut fields = Fields::new(table, "`[recipe]`", &mut self.mistakes);
+        let name = fields.string("name").map(|at| at.value);
+        let description = fields.string("description").map(|at| at.value);
+        let _ = fields.count("seed");
+        fields.finish();
+        (name, description)
+    }
+
+    /// Reads every table of a section of named tables.
+    fn section<T>(
+        &mut self,
+        section: &str,
+        table: Option<&Table>,
+        read: fn(&mut Self, At<String>, &Table) -> T,
+    ) -> BTreeMap<String, T> {
+        let mut entries = BTreeMap::new();
+        for (name, entry) in table.map(Table::in_order).unwrap_or_default() {
+            self.name(section, name, entry.key);
+            match &entry.value.value {
+                Node::Table(table) => {
+                    entries.insert(name.to_owned(), read(self, At::new(name.to_owned(), entry.key), table));
+                }
+                other => {
+                    let message = format!("`{section}.{name}` is a table, not {}", other.type_name());
+                    let help = format!("write `[{section}.{name}]` and its keys below it");
+                    self.mistakes.push(Diagnostic::error("wrong-type", message).at(entry.value.span, "").help(help));
+                }
+            }
+        }
+        entries
+    }
+
+    fn name(&mut self, section: &str, name: &str, span: Span) {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        if name.is_empty() || !name.chars().all(allowed) {
+            let message = format!("`{name}` can't be a name");
+            let help = "names are made of `a`-`z`, `0`-`9`, `_` and `-`: they become names of folders";
+            self.mistakes.push(Diagnostic::error("name", message).at(span, "").help(help));
+        } else if section == "stages" && RESERVED.contains(&name) {
+            let message = format!("a stage can't be called `{name}`");
+            let help = format!("`{name}.…` already means something in a reference; choose another name");
+            self.mistakes.push(Diagnostic::error("name", message).at(span, "reserved").help(help));
+        }
+    }
+
+    fn model(&mut self, name: At<String>, table: &Table) -> ModelEntry {
+        let title = format!("`[models.{}]`", name.value);
+        let mut fields = Fields::new(table, title.as_str(), &mut self.mistakes);
+        let source = fields.string("source");
+        let revision = fields.string("revision").map(|at| at.value);
+        let assumed = fields.table("assume").map(|at| at.value);
+        fields.finish();
+        let mut assume = ModelType::default();
+        if let Some(assumed) = assumed {
+            let mut fields = Fields::new(assumed, format!("`assume` of {title}"), &mut self.mistakes);
+            assume.images = fields.boolean("images").map(|at| at.value);
+            assume.max_length = fields.count("max_length").map(|at| at.value);
+            assume.vocabulary = fields.count("vocabulary").map(|at| at.value);
+            fields.finish();
+        }
+        let source = self.location(&title, &name, table, source, revision);
+        ModelEntry { name, source, assume }
+    }
+
+    fn data(&mut self, name: At<String>, table: &Table) -> DataEntry {
+        let title = format!("`[data.{}]`", name.value);
+        let mut fields = Fields::new(table, title.as_str(), &mut self.mistakes);
+        let source = fields.string("source");
+        let revision = fields.string("revision").map(|at| at.value);
+        let columns = fields.table("columns");
+        let splits = fields.table("splits");
+        let assumed = fields.table("assume").map(|at| at.value);
+        let role = fields.string("role");
+        let mut view = DataView {
+            answer_marker: fields.string("answer_marker").map(|at| at.value),
+            group_by: fields.string("group_by").map(|at| at.value),
+            limit: fields.count("limit").map(|at| at.value),
+            ..DataView::default()
+        };
+        fields.finish();
+        if let Some(columns) = &columns {
+            view.columns = self.columns(&title, columns.value);
+        }
+        if let Some(splits) = &splits {
+            view.splits = self.splits(&title, splits);
+        }
+        let (mut images, mut row_fields) = (None, None);
+        if let Some(assumed) = assumed {
+            let mut fields = Fields::new(assumed, format!("`assume` of {title}"), &mut self.mistakes);
+            images = fields.boolean("images").map(|at| at.value);
+            let listed = fields.strings("columns");
+            fields.finish();
+            row_fields = listed.map(|listed| {
+                listed.value.iter().for_each(|field| self.row_field(&field.value, field.span));
+                listed.value.into_iter().map(|field| field.value).collect()
+            });
+        }
+        let role = self.role(role, name.span);
+        let source = self.location(&title, &name, table, source, revision);
+        DataEntry { name, source, view, columns: columns.map(|at| at.span), role, images, fields: row_fields }
+    }
+
+    fn role(&mut self, role: Option<At<String>>, absent: Span) -> At<Role> {
+        match role {
+            None => At::new(Role::Train, absent),
+            Some(At { value, span }) => match value.as_str() {
+                "train" => At::new(Role::Train, span),
+                "eval" => At::new(Role::Eval, span),
+                other => {
+                    let help = suggest(other, "roles", ["train", "eval"]);
+                    let message = format!("there is no role `{other}`");
+                    self.mistakes.push(Diagnostic::error("wrong-type", message).at(span, "").help(help));
+                    At::new(Role::Eval, span)
+                }
+            },
+        }
+    }
+
+    fn columns(&mut self, title: &str, table: &Table) -> BTreeMap<String, String> {
+        let mut columns = BTreeMap::new();
+        for (field, entry) in table.in_order() {
+            self.row_field(field, entry.key);
+            if let Node::String(column) = &entry.value.value {
+                columns.insert(field.to_owned(), column.clone());
+            } else {
+                let message = format!("a column of {title} is a string, not {}", entry.value.value.type_name());
+                let help = format!("write the name of the column that holds it: `{field} = \"…\"`");
+                self.mistakes.push(Diagnostic::error("wrong-type", message).at(entry.value.span, "").help(help));
+            }
+        }
+        columns
+    }
+
+    fn row_field(&mut self, field: &str, span: Span) {
+        if !ROW_FIELDS.contains(&field) {
+            let help = suggest(field, "fields of a row", ROW_FIELDS);
+            let message = format!("a row has no field `{field}`");
+            self.mistakes.push(Diagnostic::error("unknown-key", message).at(span, "unknown").help(help));
+        }
+    }
+
+    fn splits(&mut self, title: &str, table: &At<&Table>) -> BTreeMap<String, f64> {
+        let mut splits = BTreeMap::new();
+        let mut bad = false;
+        for (name, entry) in table.value.in_order() {
+            self.name("splits", name, entry.key);
+            let share = match entry.value.value {
+                Node::Float(share) => share,
+                Node::Integer(share) => share as f64,
+                _ => f64::NAN,
+            };
+            if share > 0.0 && share <= 1.0 {
+                splits.insert(name.to_owned(), share);
+            } else {
+                let message = format!("the share of split `{name}` is a number above 0 and up to 1");
+                self.mistakes.push(Diagnostic::error("splits", message).at(entry.value.span, ""));
+                bad = true;
+            }
+        }
+        let sum: f64 = splits.values().sum();
+        if !bad && (sum - 1.0).abs() > 1e-6 {
+            let message = format!("the splits of {title} share out {:.4} of its rows, not 1", sum);
+            let help = "make them add up to 1; name rows that nobody should get `unused`";
+            self.mistakes.push(Diagnostic::error("splits", message).at(table.span, "").help(help));
+        }
+        splits
+    }
+
+    fn location(
+        &mut self,
+        title: &str,
+        name: &At<String>,
+        table: &Table,
+        source: Option<At<String>>,
+        revision: Option<String>,
+    ) -> Option<At<Location>> {
+        let help = "write `source = \"file:PATH\"` or `source = \"hf:ORG/NAME\"`";
+        let Some(At { value, span }) = source else {
+            if table.get("source").is_none() {
+                let message = format!("{title} does not say where it is");
+                let missing = Diagnostic::error("missing-key", message).at(name.span, "`source` is missing");
+                self.mistakes.push(missing.help(help));
+            }
+            return None;
+        };
+        let location = match value.split_once(':') {
+            Some(("file", path)) if !path.is_empty() => {
+                Location::File(self.sources.get(span.source).dir.join(path))
+            }
+            Some(("hf", id)) if id.split('/').count() == 2 && id.split('/').all(|part| !part.is_empty()) => {
+                Location::Hub(revision.map_or_else(|| value.clone(), |revision| format!("{value}@{revision}")))
+            }
+            _ => {
+                let message = format!("`{value}` is not a place that {title} can come from");
+                self.mistakes.push(Diagnostic::error("source", message).at(span, "").help(help));
+                return None;
+            }
+        };
+        Some(At::new(location, span))
+    }
+
+    fn stage(&mut self, name: At<String>, table: &Table) -> StageEntry {
+        let title = format!("`[stages.{}]`", name.value);
+        let mut fields = Fields::new(table, title.as_str(), &mut self.mistakes);
+        let kind = fields.string("kind");
+        let inputs = fields.table("inputs");
+        let params = fields.table("params").map(|at| At::new(at.value.clone(), at.span));
+        let each = fields.strings("each").map(|at| at.value);
+        let after = fields.strings("after").map(|at| at.value).unwrap_or_default();
+        let _ = fields.string("description");
+        fields.finish();
+        if kind.is_none() && table.get("kind").is_none() {
+            let message = format!("{title} does not say what it does");
+            let missing = Diagnostic::error("missing-key", message).at(name.span, "`kind` is missing");
+            self.mistakes.push(missing.help("write `kind = \"…\"`; `curricle kinds` lists the kinds"));
+        }
+        let mut references = Vec::new();
+        for (port, entry) in inputs.map(|at| at.value.in_order()).unwrap_or_default() {
+            let port = At::new(port.to_owned(), entry.key);
+            if let Node::String(reference) = &entry.value.value {
+                references.push((port, At::new(reference.clone(), entry.value.span)));
+            } else {
+                let message = format!("an input is a reference in quotes, not {}", entry.value.value.type_name());
+                let help = "write `STAGE.PORT`, `models.NAME`, `data.NAME` or `data.NAME.SPLIT`";
+                self.mistakes.push(Diagnostic::error("wrong-type", message).at(entry.value.span, "").help(help));
+            }
+        }
+        let params = params.unwrap_or_else(|| At::new(Table::default(), name.span));
+        StageEntry { name, kind, inputs: references, params, each, after }
+    }
+
+    fn runtime(&mut self, table: Option<&Table>) -> (Option<usize>, Runtime, Vec<(At<String>, Runtime)>) {
+        let Some(table) = table else { return (None, Runtime::default(), Vec::new()) };
+        let mut fields = Fields::new(table, "`[runtime]`", &mut self.mistakes);
+        let runtime = settings(&mut fields, &Runtime::default());
+        let jobs = fields.count("jobs").map(|at| at.value).filter(|&jobs| jobs > 0);
+        let stages = fields.table("stages").map(|at| at.value);
+        fields.finish();
+        let mut overrides = Vec::new();
+        for (name, entry) in stages.map(Table::in_order).unwrap_or_default() {
+            let title = format!("[runtime.stages.{name}]");
+            let Node::Table(table) = &entry.value.value else {
+                let message = format!("`{title}` is a table, not {}", entry.value.value.type_name());
+                self.mistakes.push(Diagnostic::error("wrong-type", message).at(entry.value.span, ""));
+                continue;
+            };
+            let mut fields = Fields::new(table, format!("`{title}`"), &mut self.mistakes);
+            overrides.push((At::new(name.to_owned(), entry.key), settings(&mut fields, &runtime)));
+            fields.finish();
+        }
+        (jobs, runtime, overrides)
+    }
+}
+
+/// Reads what a runtime table says, over what holds otherwise.
+fn settings(fields: &mut Fields<'_, '_>, base: &Runtime) -> Runtime {
+    let device = fields.string("device");
+    if let Some(At { value, span }) = &device {
+        let index = value.strip_prefix("cuda:").map(str::parse::<usize>);
+        if !(matches!(value.as_str(), "auto" | "cpu" | "cuda") || matches!(index, Some(Ok(_)))) {
+            let message = format!("there is no device `{value}`");
+            let help = suggest(value, "devices", ["auto", "cpu", "cuda", "cuda:0"]);
+            fields.report(Diagnostic::error("device", message).at(*span, "").help(help));
+        }
+    }
+    Runtime {
+        device: device.map_or_else(|| base.device.clone(), |at| at.value),
+        threads: fields.count("threads").map_or(base.threads, |at| at.value),
+        checkpoint_every: fields.count("checkpoint_every").map_or(base.checkpoint_every, |at| at.value),
+        tui: fields.boolean("tui").map_or(base.tui, |at| at.value),
+    }
+}

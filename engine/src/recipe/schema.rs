@@ -1,0 +1,194 @@
+//! Kinds → JSON Schema (draft 7) of a whole recipe, for completion and hover in editors. `check` gives the real messages.
+//!
+//! Shaped for the two common TOML language servers: no `$id`, `patternProperties` instead of `propertyNames`, and a
+//! stage's parameters chosen by `if`/`then` on `kind`, because `oneOf` turns every typo into "matches no schema".
+
+use serde_json::{Map, Value, json};
+
+use super::SCHEMA;
+use crate::stage::AnyKind;
+
+const NAME: &str = "^[a-z0-9_-]+$";
+/// A string that is one reference, allowed wherever another type is.
+const REFERENCE: &str = r"^\$\{[^}]+\}$";
+
+/// The schema of a recipe made of these kinds.
+pub fn schema(kinds: &[&'static dyn AnyKind]) -> Value {
+    let mut definitions = Map::new();
+    let mut rules = Vec::new();
+    for kind in kinds {
+        let params = params_schema(*kind, &mut definitions);
+        definitions.insert(format!("{}.params", kind.name()), params);
+        rules.push(json!({
+            "if": { "properties": { "kind": { "const": kind.name() } }, "required": ["kind"] },
+            "then": { "properties": { "params": { "$ref": format!("#/definitions/{}.params", kind.name()) } } },
+        }));
+    }
+    definitions.insert("stage".into(), stage(kinds, &rules));
+    definitions.insert("runtime".into(), closed(&runtime(), &[]));
+    let mut whole_runtime = runtime();
+    merge(&mut whole_runtime, &json!({
+        "jobs": { "type": "integer", "minimum": 1, "description": "Stages to run at the same time." },
+        "stages": {
+            "type": "object", "description": "Settings of single stages, over the common ones.",
+            "additionalProperties": { "$ref": "#/definitions/runtime" },
+        },
+    }));
+    let properties = json!({
+        "schema": { "const": SCHEMA, "description": "The format of this file." },
+        "extends": strings("Recipes that this one lays itself over, relative to this file."),
+        "unset": strings("Dotted keys to remove from what this recipe extends."),
+        "recipe": closed(&json!({
+            "name": { "type": "string", "description": "What reports call it." },
+            "description": { "type": "string" },
+            "seed": { "type": "integer", "minimum": 0, "default": 0, "description": "Root of all randomness." },
+        }), &[]),
+        "params": { "type": "object", "description": "Values that the rest of the recipe names: `${params.NAME}`." },
+        "models": named(&model(), "Models from outside."),
+        "data": named(&data(), "Rows from outside."),
+        "stages": named(&json!({ "$ref": "#/definitions/stage" }), "What is done. An input is an edge of the graph."),
+        "runtime": closed(&whole_runtime, &[]),
+    });
+    let mut schema = closed(&properties, &[]);
+    merge(&mut schema, &json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "curricle recipe",
+        "required": ["schema"],
+        "definitions": definitions,
+    }));
+    schema
+}
+
+fn stage(kinds: &[&'static dyn AnyKind], rules: &[Value]) -> Value {
+    let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+    let mut stage = closed(&json!({
+        "kind": { "enum": names, "description": "What the stage does." },
+        "inputs": {
+            "type": "object", "additionalProperties": { "type": "string" },
+            "description": "Port = `STAGE.PORT`, `models.NAME`, `data.NAME` or `data.NAME.SPLIT`.",
+        },
+        "params": { "type": "object", "additionalProperties": true, "description": "Parameters of the kind." },
+        "each": {
+            "type": ["array", "string"], "items": { "type": "string" },
+            "description": "One stage per item; `${each}` is the item.",
+        },
+        "after": strings("Stages that only have to be over first."),
+        "description": { "type": "string" },
+    }), &["kind"]);
+    merge(&mut stage, &json!({ "allOf": rules }));
+    stage
+}
+
+fn model() -> Value {
+    closed(&json!({
+        "source": source(),
+        "revision": { "type": "string", "description": "Branch, tag or commit on the hub." },
+        "assume": closed(&json!({
+            "images": { "type": "boolean", "description": "Can it read images?" },
+            "max_length": { "type": "integer", "minimum": 1, "description": "Longest sequence in tokens." },
+            "vocabulary": { "type": "integer", "minimum": 1, "description": "Number of tokens." },
+        }), &[]),
+    }), &["source"])
+}
+
+fn data() -> Value {
+    closed(&json!({
+        "source": source(),
+        "revision": { "type": "string", "description": "Branch, tag or commit on the hub." },
+        "columns": {
+            "type": "object", "additionalProperties": { "type": "string" },
+            "description": "Field of a row = column of the file.",
+        },
+        "answer_marker": { "type": "string", "description": "Text between reasoning and answer in the answer column." },
+        "group_by": { "type": "string", "description": "Column whose equal values stay in one split." },
+        "splits": {
+            "type": "object", "additionalProperties": { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },
+            "description": "Share of each split; they add up to 1.",
+        },
+        "limit": { "type": "integer", "minimum": 0, "description": "Takes at most this many rows." },
+        "role": { "enum": ["train", "eval"], "default": "train", "description": "`eval` may never reach training." },
+        "assume": closed(&json!({
+            "images": { "type": "boolean", "description": "Do rows carry images?" },
+            "columns": strings("Fields that rows have."),
+        }), &[]),
+    }), &["source"])
+}
+
+fn runtime() -> Value {
+    json!({
+        "device": { "type": "string", "pattern": r"^(auto|cpu|cuda(:[0-9]+)?|\$\{[^}]+\})$", "default": "auto" },
+        "threads": { "type": "integer", "minimum": 0, "default": 0, "description": "0 takes every core." },
+        "checkpoint_every": { "type": "integer", "minimum": 0, "default": 50, "description": "Steps between checkpoints." },
+        "tui": { "type": "boolean", "default": false, "description": "Show the training dashboard." },
+    })
+}
+
+fn source() -> Value {
+    json!({ "type": "string", "description": "`file:PATH` (relative to this file) or `hf:ORG/NAME`." })
+}
+
+fn strings(description: &str) -> Value {
+    json!({ "type": "array", "items": { "type": "string" }, "description": description })
+}
+
+fn closed(properties: &Value, required: &[&str]) -> Value {
+    let mut table = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    if !required.is_empty() {
+        merge(&mut table, &json!({ "required": required }));
+    }
+    table
+}
+
+fn named(entry: &Value, description: &str) -> Value {
+    json!({
+        "type": "object", "description": description, "patternProperties": { NAME: entry }, "additionalProperties": false,
+    })
+}
+
+fn merge(into: &mut Value, from: &Value) {
+    if let (Value::Object(into), Value::Object(from)) = (into, from) {
+        into.extend(from.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+}
+
+/// A kind's schema, with its definitions moved beside those of the other kinds.
+fn params_schema(kind: &dyn AnyKind, definitions: &mut Map<String, Value>) -> Value {
+    let mut schema = kind.schema();
+    adapt(&mut schema, kind.name(), None);
+    if let Value::Object(root) = &mut schema {
+        root.remove("$schema");
+        root.remove("title");
+        if let Some(Value::Object(own)) = root.remove("definitions") {
+            definitions.extend(own.into_iter().map(|(name, value)| (format!("{}.{name}", kind.name()), value)));
+        }
+    }
+    schema
+}
+
+/// Renames `$ref`s, and lets a reference stand wherever a number, boolean or list is asked for.
+fn adapt(schema: &mut Value, kind: &str, key: Option<&str>) {
+    match schema {
+        Value::Object(map) => {
+            if let Some(Value::String(target)) = map.get_mut("$ref") {
+                *target = target.replace("#/definitions/", &format!("#/definitions/{kind}."));
+            }
+            let scalar = |ty: &Value| matches!(ty.as_str(), Some("number" | "integer" | "boolean" | "array"));
+            let widened = match map.get("type") {
+                Some(ty) if scalar(ty) => Some(json!([ty, "string"])),
+                Some(Value::Array(types)) if types.iter().any(scalar) && !types.contains(&json!("string")) => {
+                    Some(types.iter().cloned().chain([json!("string")]).collect())
+                }
+                _ => None,
+            };
+            if let Some(types) = widened.filter(|_| key != Some("properties")) {
+                map.insert("type".into(), types);
+                map.insert("pattern".into(), json!(REFERENCE));
+            }
+            for (name, value) in map.iter_mut().filter(|(name, _)| *name != "default" && *name != "const") {
+                adapt(value, kind, (key != Some("properties")).then_some(name.as_str()));
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| adapt(item, kind, None)),
+        _ => {}
+    }
+}
