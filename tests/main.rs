@@ -1,1 +1,1 @@
-//! tests
+//! Tests of the binary, as a user meets it.

@@ -9,11 +9,13 @@ use crate::exit::{Exit, Failure};
 use crate::paint::{Paint, Tint};
 
 const QUICKSTART: &str = include_str!("templates/quickstart.toml");
+const REVISUAL_R1: &str = include_str!("templates/revisual-r1.toml");
 
 /// Writes the template's files.
 pub fn run(args: &InitArgs, paint: Paint) -> Result<Exit, Failure> {
     let (name, text) = match args.template {
-        Template::Quickstart => ("recipe.toml", QUICKSTART),
+        Template::Quickstart => ("quickstart.toml", QUICKSTART),
+        Template::RevisualR1 => ("revisual-r1.toml", REVISUAL_R1),
     };
     let path = args.dir.join(name);
     if fs::exists(&path) {

@@ -125,7 +125,9 @@ impl<'a> Params<'a> {
             let constant = one["properties"].as_object().and_then(|properties| constant(properties));
             if let Some((key, value)) = constant {
                 let _ = writeln!(self.out, "{}{key} = {value}", "  ".repeat(depth));
-                for (name, property) in one["properties"].as_object().into_iter().flatten().filter(|(name, _)| *name != key) {
+                for (name, property) in
+                    one["properties"].as_object().into_iter().flatten().filter(|(name, _)| *name != key)
+                {
                     self.property(name, property, false, depth + 1);
                 }
             } else if one.get("properties").is_some() {
@@ -150,7 +152,8 @@ impl<'a> Params<'a> {
         if let Some(choices) = schema.get("enum").and_then(Value::as_array) {
             return choices.iter().map(Value::to_string).collect::<Vec<_>>().join(" | ");
         }
-        let constants: Vec<_> = alternatives(schema).iter().filter_map(|one| one.get("const")).map(Value::to_string).collect();
+        let constants: Vec<_> =
+            alternatives(schema).iter().filter_map(|one| one.get("const")).map(Value::to_string).collect();
         if !constants.is_empty() {
             return constants.join(" | ");
         }

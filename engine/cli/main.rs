@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Cli, Verb};
+use crate::exit::{Exit, Failure};
 use crate::paint::Paint;
 
 #[cfg(any(feature = "flex", feature = "cuda"))]
@@ -31,6 +32,9 @@ fn main() -> ExitCode {
         Verb::Schema => schema::run(paint),
         Verb::Completions(args) => completions::run(args, paint),
         Verb::Init(args) => init::run(args, paint),
+        Verb::Plan(_) | Verb::Run(_) | Verb::Explain(_) | Verb::Report(_) | Verb::Worker(_) => {
+            Err(Failure::new(Exit::Usage, "this verb is on its way"))
+        }
     };
     let exit = result.unwrap_or_else(|failure| paint.failure(&failure));
     ExitCode::from(exit as u8)

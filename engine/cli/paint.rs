@@ -111,10 +111,12 @@ impl Paint {
 
 /// `2 errors, 1 warning`; empty if nothing is wrong.
 pub fn summary(diagnostics: &Diagnostics) -> String {
-    let counts = [Severity::Error, Severity::Warning, Severity::Note].map(|severity| (severity, diagnostics.count(severity)));
-    let parts = counts.iter().filter(|(_, count)| *count > 0).map(|(severity, count)| {
-        format!("{count} {}{}", severity.as_str(), if *count == 1 { "" } else { "s" })
-    });
+    let counts =
+        [Severity::Error, Severity::Warning, Severity::Note].map(|severity| (severity, diagnostics.count(severity)));
+    let parts = counts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(severity, count)| format!("{count} {}{}", severity.as_str(), if *count == 1 { "" } else { "s" }));
     parts.collect::<Vec<_>>().join(", ")
 }
 

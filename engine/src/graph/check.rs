@@ -109,9 +109,11 @@ impl<'a> Checker<'a> {
         for edge in &self.edges[own] {
             let found = match &edge.from {
                 From::Outside(known) => known.clone(),
-                From::Draft { index, port } => places[*index].zip(outputs[*index].as_ref()).and_then(|(stage, types)| {
-                    Some((Origin::Stage { stage, port: port.clone() }, types.0.get(port)?.clone()))
-                }),
+                From::Draft { index, port } => {
+                    places[*index].zip(outputs[*index].as_ref()).and_then(|(stage, types)| {
+                        Some((Origin::Stage { stage, port: port.clone() }, types.0.get(port)?.clone()))
+                    })
+                }
             };
             let Some((origin, ty)) = found else {
                 whole = false;
@@ -140,7 +142,8 @@ impl<'a> Checker<'a> {
                 }
             };
             let Some(source) = self.edges[index].iter().find(eval) else { break };
-            diagnostic = diagnostic.at(source.reference.span, format!("enters stage `{}` here", self.drafts[index].name));
+            diagnostic =
+                diagnostic.at(source.reference.span, format!("enters stage `{}` here", self.drafts[index].name));
             way.push(source.reference.value.clone());
             edge = source;
         }
@@ -169,7 +172,8 @@ impl<'a> Checker<'a> {
 
     fn need(&self, own: usize, needed: usize) -> Option<(Span, String)> {
         let text = format!("`{}` needs `{}`", self.drafts[own].name, self.drafts[needed].name);
-        let edge = self.edges[own].iter().find(|edge| matches!(edge.from, From::Draft { index, .. } if index == needed));
+        let edge =
+            self.edges[own].iter().find(|edge| matches!(edge.from, From::Draft { index, .. } if index == needed));
         let entry = self.drafts[needed].entry;
         let after = || {
             let mut names = self.drafts[own].entry.after.iter();

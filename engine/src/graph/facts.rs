@@ -87,7 +87,10 @@ fn unverified(title: &str, span: crate::recipe::Span, why: &str, assumes: bool) 
     let (label, help) = if assumes {
         ("taken as `assume` describes it", "")
     } else {
-        ("nothing is known of it", "say what it is with `assume = { … }`, so that `check` can follow it through the graph")
+        (
+            "nothing is known of it",
+            "say what it is with `assume = { … }`, so that `check` can follow it through the graph",
+        )
     };
     Diagnostic::note("unverified", message).at(span, label).help(help)
 }
@@ -143,7 +146,8 @@ fn row_facts(view: &DataView, row: &serde_json::Map<String, Value>) -> (BTreeSet
         Some(Value::Array(items)) => !items.is_empty(),
         Some(_) => true,
     };
-    let mut columns: BTreeSet<String> = FIELDS.iter().filter(|field| filled(field)).map(|&field| field.to_owned()).collect();
+    let mut columns: BTreeSet<String> =
+        FIELDS.iter().filter(|field| filled(field)).map(|&field| field.to_owned()).collect();
     if view.answer_marker.is_some() {
         columns.insert("reasoning".into());
     }

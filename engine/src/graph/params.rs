@@ -101,7 +101,8 @@ fn missing(draft: &Draft<'_>, kind: &dyn AnyKind, path: &str, field: &str) -> Di
     let of = if path.is_empty() { String::new() } else { format!("`{path}` of ") };
     let message = format!("{of}stage `{}` needs the parameter `{field}`", draft.name);
     let help = format!("`curricle kinds show {}` says what it means", kind.name());
-    let at = if path.is_empty() && draft.params.value.0.is_empty() { draft.entry.name.span } else { place(draft, path) };
+    let at =
+        if path.is_empty() && draft.params.value.0.is_empty() { draft.entry.name.span } else { place(draft, path) };
     Diagnostic::error("missing-param", message).at(at, format!("`{field}` is missing")).help(help)
 }
 
@@ -172,10 +173,15 @@ impl<'a> Walk<'a, '_, '_> {
             let required = schema.get("required").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
             let required = required.iter().filter_map(Value::as_str).collect();
-            return Some(Shape { properties: properties.iter().map(|(key, value)| (key.clone(), value)).collect(), required, closed });
+            return Some(Shape {
+                properties: properties.iter().map(|(key, value)| (key.clone(), value)).collect(),
+                required,
+                closed,
+            });
         }
         let alternatives = ["allOf", "anyOf", "oneOf"].iter().find_map(|key| schema.get(*key)?.as_array())?;
-        let mut fitting = alternatives.iter().filter(|one| self.may_be(one, map)).filter_map(|one| self.shape(one, map));
+        let mut fitting =
+            alternatives.iter().filter(|one| self.may_be(one, map)).filter_map(|one| self.shape(one, map));
         let shape = fitting.next()?;
         fitting.next().is_none().then_some(shape)
     }

@@ -45,7 +45,12 @@ fn arrows(graph: &Graph) -> Vec<Arrow> {
             arrows.push(Arrow { from, flows, to: stage.name.clone(), weak: false });
         }
         for &after in &stage.after {
-            arrows.push(Arrow { from: graph.stage(after).name.clone(), flows: String::new(), to: stage.name.clone(), weak: true });
+            arrows.push(Arrow {
+                from: graph.stage(after).name.clone(),
+                flows: String::new(),
+                to: stage.name.clone(),
+                weak: true,
+            });
         }
     }
     arrows
@@ -59,7 +64,8 @@ fn outside(reference: &str) -> (String, &str) {
 
 fn sources(arrows: &[Arrow], graph: &Graph) -> Vec<String> {
     let stages: std::collections::BTreeSet<_> = graph.stages().iter().map(|stage| stage.name.as_str()).collect();
-    let mut names: Vec<_> = arrows.iter().map(|arrow| arrow.from.clone()).filter(|name| !stages.contains(name.as_str())).collect();
+    let mut names: Vec<_> =
+        arrows.iter().map(|arrow| arrow.from.clone()).filter(|name| !stages.contains(name.as_str())).collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -111,7 +117,8 @@ fn text(graph: &Graph) -> String {
     let (name_width, kind_width) = (width(|stage| &stage.name), width(|stage| stage.kind.name()));
     let mut out = String::new();
     for stage in graph.stages() {
-        let mut needs: Vec<_> = stage.inputs.iter().map(|(port, input)| format!("{port} = {}", input.reference)).collect();
+        let mut needs: Vec<_> =
+            stage.inputs.iter().map(|(port, input)| format!("{port} = {}", input.reference)).collect();
         needs.extend(stage.after.iter().map(|&after| format!("after {}", graph.stage(after).name)));
         let line = format!("{:name_width$}  {:kind_width$}  {}", stage.name, stage.kind.name(), needs.join(", "));
         let _ = writeln!(out, "{}", line.trim_end());

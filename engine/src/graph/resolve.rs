@@ -51,7 +51,9 @@ impl<'a> World<'a> {
     pub fn unused(&self, mistakes: &mut Vec<Diagnostic>) {
         let models = self.recipe.models.values().map(|entry| ("models", &entry.name));
         let data = self.recipe.data.values().map(|entry| ("data", &entry.name));
-        for (section, name) in models.chain(data).filter(|(section, name)| !self.used.contains(&(*section, &name.value))) {
+        for (section, name) in
+            models.chain(data).filter(|(section, name)| !self.used.contains(&(*section, &name.value)))
+        {
             let message = format!("no stage reads `{section}.{}`", name.value);
             let help = "connect it to a stage's input, or remove it";
             mistakes.push(Diagnostic::warning("unused", message).at(name.span, "").help(help));
@@ -118,7 +120,8 @@ pub(super) fn inputs(
     let mut edges = Vec::new();
     for (port, reference) in &draft.inputs {
         // Ports of a stage whose parameters are wrong are unknown; its references can be judged all the same.
-        let known = decoded[own].as_ref().map(|own| (own, own.ports.inputs.iter().find(|known| known.name == port.value)));
+        let known =
+            decoded[own].as_ref().map(|own| (own, own.ports.inputs.iter().find(|known| known.name == port.value)));
         if let Some((own, None)) = known {
             let message = format!("stage `{}` (kind `{}`) has no input `{}`", draft.name, own.kind.name(), port.value);
             let help = suggest(&port.value, "its inputs", own.ports.inputs.iter().map(|port| port.name));
@@ -147,7 +150,8 @@ pub(super) fn inputs(
     if let Some(own) = &decoded[own] {
         let given = |port: &InputPort| draft.inputs.iter().any(|(given, _)| given.value == port.name);
         for port in own.ports.inputs.iter().filter(|port| port.required && !given(port)) {
-            let message = format!("stage `{}` (kind `{}`) needs the input `{}`", draft.name, own.kind.name(), port.name);
+            let message =
+                format!("stage `{}` (kind `{}`) needs the input `{}`", draft.name, own.kind.name(), port.name);
             let missing = Diagnostic::error("missing-input", message).at(draft.entry.name.span, "not connected");
             mistakes.push(missing.help(format!("add `{} = \"…\"` to its `inputs`: {}", port.name, example(port.kind))));
         }
@@ -199,7 +203,8 @@ fn origin(
     }
     let Some(&index) = names.drafts.get(name) else { return Err(no_such_stage(name, &rest, names, drafts, at)) };
     let made = decoded[index].as_ref();
-    let outputs: Vec<_> = made.map(|made| made.ports.outputs.iter().map(|port| port.name).collect()).unwrap_or_default();
+    let outputs: Vec<_> =
+        made.map(|made| made.ports.outputs.iter().map(|port| port.name).collect()).unwrap_or_default();
     let [port] = rest[..] else {
         let help = match outputs[..] {
             [] => format!("write `{name}.PORT`"),
@@ -211,10 +216,14 @@ fn origin(
     if made.is_some() && !outputs.contains(&port) {
         let (plain, selector) = port.split_once('@').map_or((port, None), |(plain, selector)| (plain, Some(selector)));
         let help = match selector {
-            Some(_) if outputs.contains(&plain) => format!("a stage's output is its last state: write `{name}.{plain}`"),
+            Some(_) if outputs.contains(&plain) => {
+                format!("a stage's output is its last state: write `{name}.{plain}`")
+            }
             _ => suggest(port, "its outputs", outputs.iter().copied()),
         };
-        return Err(Diagnostic::error("unknown-port", format!("stage `{name}` has no output `{port}`")).at(at.span, "").help(help));
+        return Err(Diagnostic::error("unknown-port", format!("stage `{name}` has no output `{port}`"))
+            .at(at.span, "")
+            .help(help));
     }
     if index == own {
         let message = format!("stage `{name}` can't read its own output");

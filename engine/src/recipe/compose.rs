@@ -25,8 +25,13 @@ pub(super) struct Composed {
 
 /// Reads a recipe's file, what it extends, and what the command line lays over it.
 pub(super) fn compose(file: &Path, overrides: &Overrides) -> Composed {
-    let composed =
-        Composed { sources: Sources::default(), table: Table::default(), file: None, whole: true, mistakes: Vec::new() };
+    let composed = Composed {
+        sources: Sources::default(),
+        table: Table::default(),
+        file: None,
+        whole: true,
+        mistakes: Vec::new(),
+    };
     let mut composer = Composer { composed, open: Vec::new() };
     composer.composed.file = composer.file(file, None);
     for overlay in &overrides.overlays {
@@ -55,7 +60,8 @@ impl Composer {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {
-                let help = if asked_by.is_some() { "paths in `extends` start from the file that says them" } else { "" };
+                let help =
+                    if asked_by.is_some() { "paths in `extends` start from the file that says them" } else { "" };
                 self.refuse(Diagnostic::error("unreadable", error.to_string()), asked_by, "asked for here", help);
                 return None;
             }

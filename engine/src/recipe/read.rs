@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use super::compose::Composed;
 use super::{
-    At, DataEntry, Each, Fields, Location, ModelEntry, Node, Recipe, SCHEMA, Scope, Sources, Span, StageEntry, Table, secret,
+    At, DataEntry, Each, Fields, Location, ModelEntry, Node, Recipe, SCHEMA, Scope, Sources, Span, StageEntry, Table,
+    secret,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::fs;
 use crate::stage::{DataView, ModelType, Role, Runtime};
 
-const ROW_FIELDS: [&str; 11] = [
-    "id", "prompt", "system", "images", "answer", "reasoning", "response", "choices", "group", "task", "level",
-];
+const ROW_FIELDS: [&str; 11] =
+    ["id", "prompt", "system", "images", "answer", "reasoning", "response", "choices", "group", "task", "level"];
 const RESERVED: [&str; 6] = ["data", "models", "params", "seeds", "runtime", "recipe"];
 
 pub(super) fn recipe(file: &Path, composed: Composed) -> Result<Recipe, Diagnostics> {
@@ -116,10 +116,15 @@ fn schema_number(top: &mut Fields<'_, '_>, start: Span) {
         }
         Some(At { value: Node::Integer(SCHEMA), .. }) => {}
         Some(At { value: Node::Integer(other), span }) if *other > SCHEMA => {
-            let newer = Diagnostic::error("schema", format!("this recipe has format {other}, which is newer than this program"));
+            let newer = Diagnostic::error(
+                "schema",
+                format!("this recipe has format {other}, which is newer than this program"),
+            );
             top.report(newer.at(*span, "").help(format!("{help}; a newer version is needed")));
         }
-        Some(other) => top.report(Diagnostic::error("schema", "this format does not exist").at(other.span, "").help(help)),
+        Some(other) => {
+            top.report(Diagnostic::error("schema", "this format does not exist").at(other.span, "").help(help))
+        }
     }
 }
 
@@ -317,9 +322,7 @@ impl Reader<'_> {
             return None;
         };
         let location = match value.split_once(':') {
-            Some(("file", path)) if !path.is_empty() => {
-                Location::File(self.sources.get(span.source).dir.join(path))
-            }
+            Some(("file", path)) if !path.is_empty() => Location::File(self.sources.get(span.source).dir.join(path)),
             Some(("hf", id)) if id.split('/').count() == 2 && id.split('/').all(|part| !part.is_empty()) => {
                 Location::Hub(revision.map_or_else(|| value.clone(), |revision| format!("{value}@{revision}")))
             }

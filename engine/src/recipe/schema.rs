@@ -27,13 +27,16 @@ pub fn schema(kinds: &[&'static dyn AnyKind]) -> Value {
     definitions.insert("stage".into(), stage(kinds, &rules));
     definitions.insert("runtime".into(), closed(&runtime(), &[]));
     let mut whole_runtime = runtime();
-    merge(&mut whole_runtime, &json!({
-        "jobs": { "type": "integer", "minimum": 1, "description": "Stages to run at the same time." },
-        "stages": {
-            "type": "object", "description": "Settings of single stages, over the common ones.",
-            "additionalProperties": { "$ref": "#/definitions/runtime" },
-        },
-    }));
+    merge(
+        &mut whole_runtime,
+        &json!({
+            "jobs": { "type": "integer", "minimum": 1, "description": "Stages to run at the same time." },
+            "stages": {
+                "type": "object", "description": "Settings of single stages, over the common ones.",
+                "additionalProperties": { "$ref": "#/definitions/runtime" },
+            },
+        }),
+    );
     let properties = json!({
         "schema": { "const": SCHEMA, "description": "The format of this file." },
         "extends": strings("Recipes that this one lays itself over, relative to this file."),
@@ -50,68 +53,80 @@ pub fn schema(kinds: &[&'static dyn AnyKind]) -> Value {
         "runtime": closed(&whole_runtime, &[]),
     });
     let mut schema = closed(&properties, &[]);
-    merge(&mut schema, &json!({
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "curricle recipe",
-        "required": ["schema"],
-        "definitions": definitions,
-    }));
+    merge(
+        &mut schema,
+        &json!({
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "title": "curricle recipe",
+            "required": ["schema"],
+            "definitions": definitions,
+        }),
+    );
     schema
 }
 
 fn stage(kinds: &[&'static dyn AnyKind], rules: &[Value]) -> Value {
     let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
-    let mut stage = closed(&json!({
-        "kind": { "enum": names, "description": "What the stage does." },
-        "inputs": {
-            "type": "object", "additionalProperties": { "type": "string" },
-            "description": "Port = `STAGE.PORT`, `models.NAME`, `data.NAME` or `data.NAME.SPLIT`.",
-        },
-        "params": { "type": "object", "additionalProperties": true, "description": "Parameters of the kind." },
-        "each": {
-            "type": ["array", "string"], "items": { "type": "string" },
-            "description": "One stage per item; `${each}` is the item.",
-        },
-        "after": strings("Stages that only have to be over first."),
-        "description": { "type": "string" },
-    }), &["kind"]);
+    let mut stage = closed(
+        &json!({
+            "kind": { "enum": names, "description": "What the stage does." },
+            "inputs": {
+                "type": "object", "additionalProperties": { "type": "string" },
+                "description": "Port = `STAGE.PORT`, `models.NAME`, `data.NAME` or `data.NAME.SPLIT`.",
+            },
+            "params": { "type": "object", "additionalProperties": true, "description": "Parameters of the kind." },
+            "each": {
+                "type": ["array", "string"], "items": { "type": "string" },
+                "description": "One stage per item; `${each}` is the item.",
+            },
+            "after": strings("Stages that only have to be over first."),
+            "description": { "type": "string" },
+        }),
+        &["kind"],
+    );
     merge(&mut stage, &json!({ "allOf": rules }));
     stage
 }
 
 fn model() -> Value {
-    closed(&json!({
-        "source": source(),
-        "revision": { "type": "string", "description": "Branch, tag or commit on the hub." },
-        "assume": closed(&json!({
-            "images": { "type": "boolean", "description": "Can it read images?" },
-            "max_length": { "type": "integer", "minimum": 1, "description": "Longest sequence in tokens." },
-            "vocabulary": { "type": "integer", "minimum": 1, "description": "Number of tokens." },
-        }), &[]),
-    }), &["source"])
+    closed(
+        &json!({
+            "source": source(),
+            "revision": { "type": "string", "description": "Branch, tag or commit on the hub." },
+            "assume": closed(&json!({
+                "images": { "type": "boolean", "description": "Can it read images?" },
+                "max_length": { "type": "integer", "minimum": 1, "description": "Longest sequence in tokens." },
+                "vocabulary": { "type": "integer", "minimum": 1, "description": "Number of tokens." },
+            }), &[]),
+        }),
+        &["source"],
+    )
 }
 
 fn data() -> Value {
-    closed(&json!({
-        "source": source(),
-        "revision": { "type": "string", "description": "Branch, tag or commit on the hub." },
-        "columns": {
-            "type": "object", "additionalProperties": { "type": "string" },
-            "description": "Field of a row = column of the file.",
-        },
-        "answer_marker": { "type": "string", "description": "Text between reasoning and answer in the answer column." },
-        "group_by": { "type": "string", "description": "Column whose equal values stay in one split." },
-        "splits": {
-            "type": "object", "additionalProperties": { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },
-            "description": "Share of each split; they add up to 1.",
-        },
-        "limit": { "type": "integer", "minimum": 0, "description": "Takes at most this many rows." },
-        "role": { "enum": ["train", "eval"], "default": "train", "description": "`eval` may never reach training." },
-        "assume": closed(&json!({
-            "images": { "type": "boolean", "description": "Do rows carry images?" },
-            "columns": strings("Fields that rows have."),
-        }), &[]),
-    }), &["source"])
+    closed(
+        &json!({
+            "source": source(),
+            "revision": { "type": "string", "description": "Branch, tag or commit on the hub." },
+            "columns": {
+                "type": "object", "additionalProperties": { "type": "string" },
+                "description": "Field of a row = column of the file.",
+            },
+            "answer_marker": { "type": "string", "description": "Text between reasoning and answer in the answer column." },
+            "group_by": { "type": "string", "description": "Column whose equal values stay in one split." },
+            "splits": {
+                "type": "object", "additionalProperties": { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },
+                "description": "Share of each split; they add up to 1.",
+            },
+            "limit": { "type": "integer", "minimum": 0, "description": "Takes at most this many rows." },
+            "role": { "enum": ["train", "eval"], "default": "train", "description": "`eval` may never reach training." },
+            "assume": closed(&json!({
+                "images": { "type": "boolean", "description": "Do rows carry images?" },
+                "columns": strings("Fields that rows have."),
+            }), &[]),
+        }),
+        &["source"],
+    )
 }
 
 fn runtime() -> Value {
