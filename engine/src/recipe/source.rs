@@ -115,7 +115,7 @@ mod tests {
         let mut sources = Sources::default();
         let id = sources.add("x", Path::new("."), "a = \"geheim-é\"\nb = 1\n");
         sources.mask(Span::new(id, 5..14));
-        assert_eq!(sources.get(id).text, "a = \"*********\nb = 1\n".replacen("*********", "*********", 1));
+        assert_eq!(sources.get(id).text, "a = \"*********\"\nb = 1\n");
         assert_eq!(sources.position(id, 16).line, 2);
     }
 }
