@@ -1,0 +1,40 @@
+# Each target is a line or two; `make run` and `make test` need nothing but a Rust toolchain.
+CARGO ?= cargo
+RECIPE ?= recipes/quickstart.toml
+# The CUDA build has another set of features: it keeps a target folder of its own, so that neither build undoes the other.
+CUDA = CUDARC_CUDA_VERSION=$${CUDARC_CUDA_VERSION:-13000} $(CARGO)
+CUDA_FLAGS = --features cuda --target-dir target/cuda
+# Burn's CUDA back end links LLVM; its build script unpacks it here, and downloads it when the folder is missing.
+LLVM = $${XDG_DATA_HOME:-$$HOME/.local/share}/tracel/tracel-llvm-23.1.0-4/.tracel-llvm-installed
+
+.PHONY: run test check lint lint-cuda schema cuda bench docs
+
+run: ## train the quickstart curriculum and report
+	$(CARGO) run --release -- run $(RECIPE)
+
+test: ## every test; no network beyond crates, no GPU
+	$(CARGO) test --workspace
+
+check: ## every shipped recipe, with a build that has no Burn in it
+	$(CARGO) run --quiet --no-default-features --target-dir target/check -- check recipes/*.toml
+
+lint: ## formatting and lints of every feature set that builds here
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --no-default-features --target-dir target/check -- -D warnings
+	@if [ -e "$(LLVM)" ]; then $(MAKE) --no-print-directory lint-cuda; else echo "lint: SKIPPED the cuda feature: no LLVM at $(LLVM)"; fi
+
+lint-cuda: ## lints of the CUDA feature (needs or downloads LLVM)
+	$(CUDA) clippy --workspace --all-targets $(CUDA_FLAGS) -- -D warnings
+
+schema: ## regenerate recipes/schema.json
+	$(CARGO) run --quiet --no-default-features --target-dir target/check -- schema > recipes/schema.json
+
+cuda: ## the binary with the CUDA back end: target/cuda/release/curricle
+	$(CUDA) build --release $(CUDA_FLAGS)
+
+bench: ## the figures of BENCHMARKS.md that need no GPU
+	$(CARGO) test --release --test tests -- --ignored --nocapture bench
+
+docs: ## API documentation
+	$(CARGO) doc --workspace --no-deps
