@@ -1,0 +1,165 @@
+//! Killed at any moment and run again, training ends with the weights of a run that was never disturbed, byte for byte.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const RECIPE: &str = r#"
+schema = 1
+[recipe]
+name = "resume"
+seed = 7
+[stages.rows]
+kind = "synthesize"
+params = { train = 48, image_size = 56, tasks = { count = { levels = [1] }, arithmetic = { levels = [1] } } }
+[stages.base]
+kind = "init"
+inputs = { data = "rows.train" }
+[stages.base.params]
+hidden_size = 32
+layers = 2
+heads = 2
+kv_heads = 1
+intermediate = 64
+vocab_size = 320
+template = "bare"
+vision = { depth = 1, hidden = 32, heads = 2, intermediate = 32, fullatt = [0] }
+[stages.cold]
+kind = "sft"
+inputs = { model = "base.model", data = "rows.train" }
+params = { steps = 20, batch = 6, micro_batch = 3, lr = 2e-3, schedule = "cosine", warmup = 0.1 }
+[stages.rl]
+kind = "grpo"
+inputs = { model = "cold.model", data = "rows.train" }
+[stages.rl.params]
+steps = 8
+prompts = 3
+group = 4
+micro_batch = 6
+max_new_tokens = 10
+lr = 1e-3
+temperature = 1.0
+# Random weights are rewarded at random: take every group, and let the form count, so that there is something to learn from.
+reward = { accuracy = 1.0, format = 0.5 }
+select = { kind = "none" }
+kl = { coef = 1e-2 }
+[runtime]
+device = "cpu"
+checkpoint_every = 3
+"#;
+
+/// Who dies.
+#[derive(Debug, Clone, Copy)]
+enum Victim {
+    /// The process that trains; the one that asked for it reports a failed stage.
+    Worker,
+    /// The process that was started from the shell; its worker must notice and end too.
+    Run,
+}
+
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("recipe.toml"), RECIPE).unwrap();
+        Self { dir }
+    }
+
+    fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    fn start(&self) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_curricle"))
+            .args(["run", "recipe.toml", "--progress", "none", "--store"])
+            .arg(self.store())
+            .current_dir(self.dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    fn finish(&self) {
+        let output = self.start().wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Runs, and kills with SIGKILL as soon as `stage` has ended `step` steps.
+    fn kill(&self, stage: &str, step: u64, victim: Victim) {
+        let mut child = self.start();
+        let deadline = Instant::now() + Duration::from_secs(240);
+        while last_step(&self.store(), stage) < Some(step) {
+            assert!(Instant::now() < deadline, "`{stage}` never got to step {step}");
+            assert!(child.try_wait().unwrap().is_none(), "the run ended before step {step} of `{stage}`");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let pid = match victim {
+            Victim::Run => child.id(),
+            Victim::Worker => {
+                let children = format!("/proc/{0}/task/{0}/children", child.id());
+                fs::read_to_string(children).unwrap().split_whitespace().next().unwrap().parse().unwrap()
+            }
+        };
+        assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+        let status = child.wait().unwrap();
+        assert!(!status.success(), "a killed run must not look done");
+        assert!(!self.weights().contains_key(stage), "`{stage}` must not be committed");
+    }
+
+    /// Final weights by stage.
+    fn weights(&self) -> BTreeMap<String, Vec<u8>> {
+        let entries = fs::read_dir(self.store().join("store/v1")).unwrap();
+        let mut found = BTreeMap::new();
+        for entry in entries {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if let (false, Ok(bytes)) = (name.ends_with(".partial"), fs::read(path.join("artifact/model/model.safetensors"))) {
+                found.insert(name.rsplit_once('-').unwrap().0.to_owned(), bytes);
+            }
+        }
+        found
+    }
+}
+
+/// Last step of a stage in the newest run's ledger.
+fn last_step(store: &Path, stage: &str) -> Option<u64> {
+    let newest = fs::read_dir(store.join("runs")).ok()?.filter_map(|entry| Some(entry.ok()?.path())).max()?;
+    let events = fs::read_to_string(newest.join("events.ndjson")).ok()?;
+    let lines = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let steps = lines.filter(|event| event["stage"] == stage && event["event"] == "stage-progress");
+    steps.filter_map(|event| event["step"].as_u64()).max()
+}
+
+#[test]
+fn kill_and_run_again_ends_with_the_same_weights() {
+    let calm = Bench::new();
+    calm.finish();
+    let expected = calm.weights();
+    assert_eq!(expected.keys().collect::<Vec<_>>(), ["base", "cold", "rl"]);
+    assert_ne!(expected["base"], expected["cold"]);
+    assert_ne!(expected["cold"], expected["rl"], "the RL stage must have moved the weights for this test to mean anything");
+
+    let disturbed = Bench::new();
+    for (stage, step, victim) in [
+        ("cold", 1, Victim::Worker),
+        ("cold", 5, Victim::Run),
+        ("cold", 14, Victim::Worker),
+        ("rl", 1, Victim::Run),
+        ("rl", 4, Victim::Worker),
+        ("rl", 7, Victim::Run),
+    ] {
+        disturbed.kill(stage, step, victim);
+    }
+    disturbed.finish();
+    for (stage, weights) in &disturbed.weights() {
+        assert!(*weights == expected[stage], "`{stage}` differs after kill and resume");
+    }
+}
