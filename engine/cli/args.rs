@@ -65,9 +65,9 @@ pub enum Verb {
     Completions(CompletionsArgs),
     /// Start a recipe from a template.
     Init(InitArgs),
-    /// Run one stage in this process: reads its request from a file, writes events to standard output.
+    /// Run one stage in this process: reads its request from standard input, writes events to standard output.
     #[command(hide = true)]
-    Worker(WorkerArgs),
+    Worker,
 }
 
 /// What is laid over a recipe's file.
@@ -262,7 +262,7 @@ pub enum ReportFormat {
 /// `curricle report`
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// Name or folder of a run; the latest one if left out.
+    /// Name or folder of a run, or a recipe's file; the latest run if left out.
     pub run: Option<String>,
     #[command(flatten)]
     pub store: StoreArgs,
@@ -326,11 +326,4 @@ pub enum Template {
     /// The three stages of ReVisual-R1 with its published numbers.
     #[value(name = "revisual-r1")]
     RevisualR1,
-}
-
-/// `curricle worker`
-#[derive(Debug, Args)]
-pub struct WorkerArgs {
-    /// File with a stage's request as JSON.
-    pub request: PathBuf,
 }

@@ -1,21 +1,26 @@
 //! The binary: parses the command line, calls one verb, ends with its exit code.
 
 mod args;
+mod bars;
 mod check;
 mod completions;
 mod exit;
+mod explain;
 mod graph;
 mod init;
 mod kinds;
 mod paint;
+mod plan;
+mod report;
+mod run;
 mod schema;
+mod worker;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::args::{Cli, Verb};
-use crate::exit::{Exit, Failure};
 use crate::paint::Paint;
 
 #[cfg(any(feature = "flex", feature = "cuda"))]
@@ -32,9 +37,11 @@ fn main() -> ExitCode {
         Verb::Schema => schema::run(paint),
         Verb::Completions(args) => completions::run(args, paint),
         Verb::Init(args) => init::run(args, paint),
-        Verb::Plan(_) | Verb::Run(_) | Verb::Explain(_) | Verb::Report(_) | Verb::Worker(_) => {
-            Err(Failure::new(Exit::Usage, "this verb is on its way"))
-        }
+        Verb::Plan(args) => plan::run(args, paint),
+        Verb::Run(args) => run::run(args, paint),
+        Verb::Explain(args) => explain::run(args, paint),
+        Verb::Report(args) => report::run(args, paint),
+        Verb::Worker => worker::run(),
     };
     let exit = result.unwrap_or_else(|failure| paint.failure(&failure));
     ExitCode::from(exit as u8)

@@ -14,3 +14,6 @@ pub mod recipe;
 pub mod report;
 pub mod stage;
 pub mod store;
+
+#[cfg(test)]
+mod testing;

@@ -41,12 +41,16 @@ impl Executor for InProcess {
 /// Runs nothing: remembers what was asked for and makes empty outputs. For tests.
 #[derive(Debug, Default)]
 pub struct Recording {
-    /// Output ports that every stage is given.
-    pub outputs: Vec<String>,
+    outputs: Vec<String>,
     requests: Mutex<Vec<StageRequest>>,
 }
 
 impl Recording {
+    /// Gives every stage these output ports, empty.
+    pub fn making(outputs: &[&str]) -> Self {
+        Self { outputs: outputs.iter().map(|port| (*port).to_owned()).collect(), requests: Mutex::default() }
+    }
+
     /// What was asked for so far, in order.
     pub fn requests(&self) -> Vec<StageRequest> {
         self.requests.lock().map(|requests| requests.clone()).unwrap_or_default()

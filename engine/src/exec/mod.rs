@@ -14,6 +14,8 @@ mod receipt;
 mod run_event;
 mod schedule;
 mod subprocess;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use event::StageEvent;
@@ -22,6 +24,6 @@ pub use interrupt::Interrupt;
 pub use ledger::Ledger;
 pub use receipt::{InputReceipt, Outcome, Receipt, StageReceipt, Status};
 pub use run_event::{Happening, RunEvent};
-pub use schedule::{Preflight, Run, RunError, execute};
+pub use schedule::{Preflight, Run, RunError, execute, preflight};
 pub use subprocess::Subprocess;
 pub use worker::serve;

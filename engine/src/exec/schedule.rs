@@ -36,11 +36,9 @@ pub struct Run<'a> {
     pub keep_going: bool,
     /// Folder for logs of stages; exists.
     pub logs: &'a Path,
-    /// The device check.
-    pub preflight: Preflight<'a>,
 }
 
-/// Why nothing was started.
+/// Why nothing may be started.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Input files are not on this machine.
@@ -66,26 +64,24 @@ fn missing_text(missing: &[(String, Missing)]) -> String {
     missing.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Runs a plan. Events go to `emit` as they happen; what became of every stage comes back.
-///
-/// # Errors
-///
-/// Only before anything was started. A stage that fails is in the receipt.
-pub fn execute(run: &Run<'_>, emit: &mut dyn FnMut(RunEvent)) -> Result<Receipt, RunError> {
-    let missing = run.plan.missing();
+/// Looks, before anything runs, for what would fail later: input files that are not here, devices that can't be had.
+pub fn preflight(graph: &Graph, plan: &Plan, device: Preflight<'_>) -> Result<(), RunError> {
+    let missing = plan.missing();
     if !missing.is_empty() {
         let owned = missing.into_iter().map(|(stage, missing)| (stage.to_owned(), missing.clone()));
         return Err(RunError::Missing(owned.collect()));
     }
-    for step in run.plan.to_run() {
-        let runtime = &run.graph.stage(step.stage).runtime;
-        (run.preflight)(runtime).map_err(|message| RunError::Device {
-            stage: step.name.clone(),
-            device: runtime.device.clone(),
-            message,
-        })?;
+    for step in plan.to_run() {
+        let runtime = &graph.stage(step.stage).runtime;
+        let (stage, device_name) = (step.name.clone(), runtime.device.clone());
+        device(runtime).map_err(|message| RunError::Device { stage, device: device_name, message })?;
     }
-    Ok(Scheduler::new(run, emit).run())
+    Ok(())
+}
+
+/// Runs a plan that passed [`preflight`]. Events go to `emit` as they happen; what became of every stage comes back.
+pub fn execute(run: &Run<'_>, emit: &mut dyn FnMut(RunEvent)) -> Receipt {
+    Scheduler::new(run, emit).run()
 }
 
 /// Where a stage stands.

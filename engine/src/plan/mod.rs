@@ -6,6 +6,8 @@ mod decide;
 mod json;
 mod reason;
 mod select;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

@@ -15,6 +15,8 @@ mod digests;
 mod folder;
 mod key;
 mod manifest;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,79 @@
+//! `curricle plan`: what `run` would do, and why.
+
+use curricle_engine::graph::Graph;
+use curricle_engine::plan::{Decision, Force, Options, Plan, PlanError, plan};
+use curricle_engine::store::Store;
+
+use crate::args::{PlanArgs, SelectArgs};
+use crate::check;
+use crate::exit::{Exit, Failure};
+use crate::paint::{Paint, Tint};
+
+/// Plans a recipe and prints the plan.
+pub fn run(args: &PlanArgs, paint: Paint) -> Result<Exit, Failure> {
+    let (_, checked) = check::graph(&args.recipe, paint)?;
+    let plan = make(&checked.graph, &Store::open(&args.store.store), &args.select)?;
+    if args.json {
+        paint.json(&plan.to_json(&checked.graph))?;
+    } else {
+        paint.data(&text(&plan, paint))?;
+    }
+    Ok(exit(&plan, args.exit_code))
+}
+
+/// The plan that the command line asks for; `run` and `explain` take it from here too.
+pub fn make(graph: &Graph, store: &Store, select: &SelectArgs) -> Result<Plan, Failure> {
+    let force = match select.force.as_slice() {
+        [] => Force::Nothing,
+        names if names.iter().any(|name| name == "*") => Force::All,
+        names => Force::Stages(names.to_vec()),
+    };
+    let options = Options {
+        only: select.only.clone(),
+        from: select.from.clone(),
+        until: select.until.clone(),
+        downstream: select.downstream,
+        force,
+    };
+    plan(graph, store, &options).map_err(|error| failure(&error))
+}
+
+/// 4 if that was asked for and there is work; else 0.
+pub fn exit(plan: &Plan, wanted: bool) -> Exit {
+    if wanted && plan.summary().to_run() > 0 { Exit::Pending } else { Exit::Done }
+}
+
+/// The plan as a table: a line per stage, a further one for every further reason, and the counts.
+pub fn text(plan: &Plan, paint: Paint) -> String {
+    let width = plan.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or_default();
+    let mut text = String::new();
+    for step in &plan.steps {
+        let (word, tint, why) = match &step.decision {
+            Decision::Reuse => ("reuse", Tint::Green, Vec::new()),
+            Decision::Skip => ("skip ", Tint::Dim, vec!["not selected".to_owned()]),
+            Decision::Share(with) => ("reuse", Tint::Green, vec![format!("same work as `{}`", plan.step(*with).name)]),
+            Decision::Run(reasons) => ("run  ", Tint::Yellow, reasons.iter().map(ToString::to_string).collect()),
+        };
+        let mut why = why.into_iter();
+        let pad = " ".repeat(width - step.name.chars().count());
+        let name = paint.out_tint(Tint::Bold, &step.name);
+        let (word, key) = (paint.out_tint(tint, word), paint.out_tint(Tint::Dim, &step.key.short()));
+        let first = why.next().unwrap_or_default();
+        text += format!("{name}{pad}  {word}  {key}  {first}").trim_end();
+        text.push('\n');
+        for more in why {
+            text += &format!("{}{more}\n", " ".repeat(width + 2 + 5 + 2 + 8 + 2));
+        }
+    }
+    text + &format!("\n{}\n", plan.summary())
+}
+
+fn failure(error: &PlanError) -> Failure {
+    let exit = match error.exit_code() {
+        2 => Exit::Usage,
+        3 => Exit::Invalid,
+        _ => Exit::Store,
+    };
+    let help = error.help().map_or_else(String::new, |help| format!("\n  help: {help}"));
+    Failure::new(exit, format!("{error}{help}"))
+}

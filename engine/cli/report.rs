@@ -1,0 +1,60 @@
+//! `curricle report`: what a run showed.
+
+use std::path::Path;
+
+use curricle_engine::exec::Receipt;
+use curricle_engine::fs;
+use curricle_engine::recipe::{Overrides, Recipe};
+use curricle_engine::report::{Report, ReportError, build, find_run, latest_run};
+
+use crate::args::{ReportArgs, ReportFormat};
+use crate::exit::{Exit, Failure};
+use crate::paint::Paint;
+
+/// Reports on a run.
+pub fn run(args: &ReportArgs, paint: Paint) -> Result<Exit, Failure> {
+    let receipt = receipt(args.run.as_deref(), &args.store.store)?;
+    let report = build(&receipt).map_err(|error| failure(&error))?;
+    let format = if args.json { ReportFormat::Json } else { args.format };
+    let text = match format {
+        ReportFormat::Text | ReportFormat::Md => report.to_markdown(),
+        ReportFormat::Json => json(&report),
+    };
+    match &args.output {
+        None => paint.data(&text)?,
+        Some(path) => {
+            fs::write(path, text).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+            paint.say(&format!("wrote {}", path.display()));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The run meant: a folder, a name below `runs/`, a recipe's file, a recipe's name; the latest if nothing is.
+fn receipt(run: Option<&str>, store: &Path) -> Result<Receipt, Failure> {
+    let found = match run {
+        None => latest_run(store, None).map(|(_, receipt)| receipt),
+        Some(run) if fs::exists(&Path::new(run).join("receipt.json")) => find_run(Path::new(run)),
+        Some(run) if fs::exists(&store.join("runs").join(run).join("receipt.json")) => find_run(&store.join("runs").join(run)),
+        Some(run) if fs::exists(Path::new(run)) && !fs::is_dir(Path::new(run)) => {
+            let recipe = Recipe::load(Path::new(run), &Overrides::default())?;
+            latest_run(store, Some(recipe.name())).map(|(_, receipt)| receipt)
+        }
+        Some(name) => latest_run(store, Some(name)).map(|(_, receipt)| receipt),
+    };
+    found.map_err(|error| failure(&error))
+}
+
+/// One JSON document.
+fn json(report: &Report) -> String {
+    let value = serde_json::to_value(report).unwrap_or_default();
+    format!("{value:#}\n")
+}
+
+fn failure(error: &ReportError) -> Failure {
+    let (exit, help) = match error {
+        ReportError::NoRun { .. } => (Exit::Usage, "\n  help: run a recipe first: `curricle run RECIPE`"),
+        ReportError::Damaged { .. } | ReportError::Disk(_) => (Exit::Store, ""),
+    };
+    Failure::new(exit, format!("{error}{help}"))
+}
