@@ -12,11 +12,13 @@ pub mod chat;
 pub mod fs;
 pub mod image;
 pub mod jsonl;
+pub mod leak;
 pub mod pack;
 pub mod resize;
 pub mod rows;
 pub mod shuffle;
 pub mod split;
+pub mod synth;
 pub mod tokenize;
 
 #[cfg(test)]

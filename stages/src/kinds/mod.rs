@@ -5,12 +5,14 @@ pub mod export;
 pub mod grpo;
 pub mod init;
 pub mod sft;
+pub mod synthesize;
 
 use curricle_engine::stage::{AnyKind, Kind};
 
 /// Every kind that a recipe may name, in the order of `curricle kinds`.
 pub static KINDS: &[&dyn AnyKind] = &[
     &Kind::<init::Init>::NEW,
+    &Kind::<synthesize::Synthesize>::NEW,
     &Kind::<sft::Sft>::NEW,
     &Kind::<grpo::Grpo>::NEW,
     &Kind::<evaluate::Evaluate>::NEW,
