@@ -12,7 +12,7 @@ use crate::rows::Row;
 /// Placeholder that a prompt may hold where an image belongs; without any, images stand before the text.
 const IMAGE_PLACEHOLDER: &str = "<image>";
 
-/// ChatML without a default system prompt, for models trained from nothing: every token of a short context counts.
+/// `ChatML` without a default system prompt, for models trained from nothing: every token of a short context counts.
 pub const PLAIN_TEMPLATE: &str = "\
 {% for message in messages %}<|im_start|>{{ message['role'] }}
 {% if message['content'] is string %}{{ message['content'] }}<|im_end|>

@@ -20,7 +20,7 @@ fn message(dir: &tempfile::TempDir, view: &RowsView) -> String {
 
 #[test]
 fn gsm8k_rows_part_into_reasoning_and_answer() {
-    let text = r####"{"question":"How many?","answer":"She sold 48/2 = <<48/2=24>>24 in May.\nSo 48+24 = <<48+24=72>>72.\n#### 72"}"####;
+    let text = r#"{"question":"How many?","answer":"She sold 48/2 = <<48/2=24>>24 in May.\nSo 48+24 = <<48+24=72>>72.\n#### 72"}"#;
     let dir = folder(&[("gsm8k.jsonl", text)]);
     let view = RowsView { answer_marker: Some("####".into()), ..view(&[("prompt", "question")]) };
     let rows = load(dir.path(), &view).unwrap();
@@ -75,8 +75,8 @@ fn ids_come_from_content_and_are_unique() {
 
 #[test]
 fn a_group_never_parts_and_limit_counts_after_the_split() {
-    let lines: String = (0..200).map(|i| format!("{{\"prompt\":\"{i}\",\"g\":{}}}\n", i / 2)).collect();
-    let dir = folder(&[("a.jsonl", &lines)]);
+    let lines: Vec<_> = (0..200).map(|i| format!("{{\"prompt\":\"{i}\",\"g\":{}}}", i / 2)).collect();
+    let dir = folder(&[("a.jsonl", &lines.join("\n"))]);
     let splits = [("test".to_owned(), 0.5), ("train".to_owned(), 0.5)].into();
     let view = RowsView { group_by: Some("g".into()), splits, ..RowsView::default() };
     let of = |split: &str| load(dir.path(), &RowsView { split: Some(split.into()), ..view.clone() }).unwrap();

@@ -8,24 +8,26 @@ use super::item::Item;
 /// Largest number that a step may lead to.
 const HIGHEST: i64 = 99;
 
-/// Level 1: one step with digits; 2: two; 3: three; 4: two steps, the first a product; 5: three, with numbers up to 20.
+/// Level 1: one step with digits; 2 and 3: two and three steps from a number up to 20; 4: two steps, the first a product;
+/// 5: three, with numbers up to 20 after the product.
 pub fn make(level: u8, rng: &mut ChaCha8Rng) -> Item {
-    let (steps, largest) = match level {
-        1 => (1, 9),
-        2 | 4 => (2, 9),
-        3 => (3, 9),
-        _ => (3, 20),
+    let (steps, first, largest) = match level {
+        1 => (1, 9, 9),
+        2 => (2, 20, 9),
+        3 => (3, 20, 9),
+        4 => (2, 9, 9),
+        _ => (3, 9, 20),
     };
-    let first = rng.random_range(1..=largest);
+    let first = rng.random_range(1..=first);
     let mut chain = Chain::new(first);
     for step in 0..steps {
-        if step == 0 && level >= 4 && first <= 9 {
+        if step == 0 && level >= 4 {
             chain.times(rng.random_range(2..=9));
         } else {
             chain.random_step(largest, rng);
         }
     }
-    Item::answer(format!("What is {}?", chain.expression), None, chain.steps.join(", "), chain.value)
+    Item::answer(format!("What is {}?", chain.expression), None, chain.steps.join(", "), &chain.value)
 }
 
 /// A calculation from left to right and its written-out steps: `3+4-2` is `3+4=7, 7-2=5`.

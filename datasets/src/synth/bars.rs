@@ -84,10 +84,10 @@ pub fn value(level: u8, rng: &mut ChaCha8Rng) -> Item {
     let ((one, x), (other, y)) = (named(&bars, a), named(&bars, b));
     if level < 3 {
         let prompt = format!("What is the value of {one}?");
-        return Item::answer(prompt, Some(Scene::Bars(bars)), format!("{one} is {x}"), x);
+        return Item::answer(prompt, Some(Scene::Bars(bars)), format!("{one} is {x}"), &x);
     }
     let reasoning = format!("{one} is {x}, {other} is {y}, {x}+{y}={}", x + y);
-    Item::answer(format!("What is {one} plus {other}?"), Some(Scene::Bars(bars)), reasoning, x + y)
+    Item::answer(format!("What is {one} plus {other}?"), Some(Scene::Bars(bars)), reasoning, &(x + y))
 }
 
 /// Find the tallest or, from level 3 on, the shortest bar as often.
@@ -100,7 +100,7 @@ pub fn tallest(level: u8, rng: &mut ChaCha8Rng) -> Item {
         if shortest { (places.min_by_key(key), "shortest") } else { (places.max_by_key(key), "tallest") };
     let (label, value) = named(&bars, found.unwrap_or_default());
     let reasoning = format!("{}, {word} is {value}", bars.words());
-    Item::answer(format!("Which bar is {word}?"), Some(Scene::Bars(bars)), reasoning, label)
+    Item::answer(format!("Which bar is {word}?"), Some(Scene::Bars(bars)), reasoning, &label)
 }
 
 /// How much taller one bar is than another.
@@ -110,7 +110,7 @@ pub fn difference(level: u8, rng: &mut ChaCha8Rng) -> Item {
     let (high, low) = if bars.values[a] > bars.values[b] { (a, b) } else { (b, a) };
     let ((one, x), (other, y)) = (named(&bars, high), named(&bars, low));
     let reasoning = format!("{one} is {x}, {other} is {y}, {x}-{y}={}", x - y);
-    Item::answer(format!("How much taller is {one} than {other}?"), Some(Scene::Bars(bars)), reasoning, x - y)
+    Item::answer(format!("How much taller is {one} than {other}?"), Some(Scene::Bars(bars)), reasoning, &(x - y))
 }
 
 /// Two different bars.

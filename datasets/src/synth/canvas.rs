@@ -188,6 +188,6 @@ mod tests {
         canvas.label("1", [0.5, 0.5], 1, BLACK);
         let dots = (0..16 * 16).filter(|i| pixel(&canvas, i % 16, i / 16) == BLACK).count();
         assert_eq!(dots, 10);
-        assert_eq!(Canvas::new(100).label_size("12", 2), [0.22, 0.14]);
+        assert_eq!(Canvas::new(100).label_size("12", 2).map(|share| (share * 100.0).round() as usize), [22, 14]);
     }
 }

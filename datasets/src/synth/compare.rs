@@ -36,5 +36,5 @@ pub fn make(level: u8, rng: &mut ChaCha8Rng) -> Item {
     }
     let listed: Vec<_> = terms.into_iter().map(|term| term.expression).collect();
     let word = if largest { "largest" } else { "smallest" };
-    Item::answer(format!("What is the {word} of {}?", listed.join(", ")), None, steps.join(", "), best)
+    Item::answer(format!("What is the {word} of {}?", listed.join(", ")), None, steps.join(", "), &best)
 }

@@ -61,8 +61,8 @@ impl Figure {
             let away = away.map(|part| part / size);
             let text = length.to_string();
             let [width, height] = canvas.label_size(&text, scale);
-            let far = gap + (away[0].abs() * width + away[1].abs() * height) / 2.0;
-            let at = [(ax + bx) / 2.0 + away[0] * far, (ay + by) / 2.0 + away[1] * far];
+            let far = gap + f64::midpoint(away[0].abs() * width, away[1].abs() * height);
+            let at = [f64::midpoint(ax, bx) + away[0] * far, f64::midpoint(ay, by) + away[1] * far];
             canvas.label(&text, at, scale, canvas::BLACK);
         };
         match *self {
@@ -154,7 +154,7 @@ pub fn perimeter(level: u8, rng: &mut ChaCha8Rng) -> Item {
             (format!("{a}+{b}={}, {}*2={}", a + b, a + b, (a + b) * 2), (a + b) * 2)
         }
     };
-    Item::answer("What is the perimeter?".into(), Some(Scene::Figure(figure)), reasoning, answer)
+    Item::answer("What is the perimeter?".into(), Some(Scene::Figure(figure)), reasoning, &answer)
 }
 
 /// Rectangles at level 1, right triangles as often from level 2 on; lengths up to 9, 9, 12, 20, 40.
@@ -169,9 +169,9 @@ pub fn area(level: u8, rng: &mut ChaCha8Rng) -> Item {
         };
         let reasoning = format!("{base}*{height}={}, {}/2={}", base * height, base * height, base * height / 2);
         let figure = Figure::RightTriangle(base, height);
-        return Item::answer("What is the area?".into(), Some(Scene::Figure(figure)), reasoning, base * height / 2);
+        return Item::answer("What is the area?".into(), Some(Scene::Figure(figure)), reasoning, &(base * height / 2));
     }
     let (a, b) = (rng.random_range(2..=longest(level)), rng.random_range(2..=longest(level)));
     let figure = Some(Scene::Figure(Figure::Rectangle(a, b)));
-    Item::answer("What is the area?".into(), figure, format!("{a}*{b}={}", a * b), a * b)
+    Item::answer("What is the area?".into(), figure, format!("{a}*{b}={}", a * b), &(a * b))
 }

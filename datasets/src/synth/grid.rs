@@ -169,7 +169,7 @@ pub fn count(level: u8, rng: &mut ChaCha8Rng) -> Item {
     let things: Vec<Thing> = (0..total).map(|index| subject.thing(index < count, rng)).collect();
     let grid = Grid::scatter(&things, rng);
     let reasoning = format!("rows {}", sum(grid.per_row(subject)));
-    Item::answer(format!("How many {}?", subject.words()), Some(Scene::Grid(grid)), reasoning, count)
+    Item::answer(format!("How many {}?", subject.words()), Some(Scene::Grid(grid)), reasoning, &count)
 }
 
 /// Levels 1 and 2 ask which of two colours has more shapes, levels 3 to 5 how many more of one there are than of the other.
@@ -197,11 +197,11 @@ pub fn more(level: u8, rng: &mut ChaCha8Rng) -> Item {
         let scene = Some(Scene::Grid(grid));
         if level >= 3 {
             let prompt = format!("How many more {one} than {other} shapes?");
-            return Item::answer(prompt, scene, format!("{counted}, {a}-{b}={}", a - b), a - b);
+            return Item::answer(prompt, scene, format!("{counted}, {a}-{b}={}", a - b), &(a - b));
         }
         let (sign, winner) = if a > b { ('>', one) } else { ('<', other) };
         let prompt = format!("Are there more {one} or {other} shapes?");
-        return Item::answer(prompt, scene, format!("{counted}, {a}{sign}{b}"), winner);
+        return Item::answer(prompt, scene, format!("{counted}, {a}{sign}{b}"), &winner);
     }
 }
 
@@ -261,7 +261,7 @@ pub fn relate(level: u8, rng: &mut ChaCha8Rng) -> Item {
             let cell = if index + 1 < path.len() { "the cell " } else { "" };
             asked = format!("{cell}{} {asked}", direction.asked);
         }
-        return Item::answer(format!("What is just {asked}?"), Some(Scene::Grid(grid)), reasoning, found.words());
+        return Item::answer(format!("What is just {asked}?"), Some(Scene::Grid(grid)), reasoning, &found.words());
     }
 }
 
@@ -269,14 +269,14 @@ pub fn relate(level: u8, rng: &mut ChaCha8Rng) -> Item {
 mod tests {
     use super::*;
 
-    fn thing(colour: usize, shape: usize) -> Option<Thing> {
-        Some(Thing { colour, shape })
+    fn thing(colour: usize, shape: usize) -> Thing {
+        Thing { colour, shape }
     }
 
     #[test]
     fn rows_are_counted_and_described_in_reading_order() {
         let mut cells = [None; CELLS];
-        (cells[0], cells[2], cells[7]) = (thing(0, 0), thing(2, 1), thing(0, 2));
+        (cells[0], cells[2], cells[7]) = (Some(thing(0, 0)), Some(thing(2, 1)), Some(thing(0, 2)));
         let grid = Grid { cells };
         assert_eq!(sum(grid.per_row(Subject { colour: Some(0), shape: None })), "1+0+1=2");
         assert_eq!(
@@ -301,7 +301,7 @@ mod tests {
             for cell in 0..CELLS {
                 for shape in 0..SHAPES.len() {
                     let mut cells = [None; CELLS];
-                    cells[cell] = thing(0, shape);
+                    cells[cell] = Some(thing(0, shape));
                     let image = Scene::Grid(Grid { cells }).draw(size).into_image();
                     let found: Vec<usize> = (0..size * size)
                         .filter(|i| image.pixels[i * 3..i * 3 + 3] == COLOURS[0].1)

@@ -68,7 +68,12 @@ pub enum Scene {
 
 impl Item {
     /// An item with an answer.
-    pub(super) fn answer(prompt: String, scene: Option<Scene>, reasoning: String, answer: impl ToString) -> Self {
+    pub(super) fn answer(
+        prompt: String,
+        scene: Option<Scene>,
+        reasoning: String,
+        answer: &dyn std::fmt::Display,
+    ) -> Self {
         Self { prompt, scene, says: Says::Answer { reasoning, answer: answer.to_string() } }
     }
 

@@ -29,7 +29,7 @@ pub fn make(level: u8, rng: &mut ChaCha8Rng) -> Item {
         chain.random_step(9, rng);
         let gained = chain.value >= before;
         let verb = pick(if gained { &GAINS } else { &LOSSES }, rng);
-        text.push_str(&format!(" {name} {verb} {}.", (chain.value - before).abs()));
+        text = format!("{text} {name} {verb} {}.", (chain.value - before).abs());
     }
-    Item::answer(format!("{text} How many {things} now?"), None, chain.steps.join(", "), chain.value)
+    Item::answer(format!("{text} How many {things} now?"), None, chain.steps.join(", "), &chain.value)
 }
