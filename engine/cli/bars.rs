@@ -33,8 +33,15 @@ impl Bars {
             Progress::Bar => true,
             Progress::Plain | Progress::None => false,
         };
-        let multi = (bars && !paint.quiet).then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
-        Self { paint, multi, bars: BTreeMap::new(), spoke: BTreeMap::new(), silent: paint.quiet || how == Progress::None }
+        let multi =
+            (bars && !paint.quiet).then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
+        Self {
+            paint,
+            multi,
+            bars: BTreeMap::new(),
+            spoke: BTreeMap::new(),
+            silent: paint.quiet || how == Progress::None,
+        }
     }
 
     /// Shows what happened.
@@ -49,7 +56,9 @@ impl Bars {
             Happening::StageResumed { stage, step, .. } => {
                 self.say(stage, Tint::Yellow, &format!("goes on after step {step}"));
             }
-            Happening::StageProgress { stage, step, total, metrics, .. } => self.progress(stage, *step, *total, metrics),
+            Happening::StageProgress { stage, step, total, metrics, .. } => {
+                self.progress(stage, *step, *total, metrics)
+            }
             Happening::StageCheckpoint { .. } => {}
             Happening::StageLog { stage, message, .. } => self.say(stage, Tint::Dim, message),
             Happening::StageFinished { stage, wall_s, .. } => {
@@ -121,7 +130,8 @@ impl Bars {
 
 fn spelled(metrics: &BTreeMap<String, f64>) -> String {
     let known = SHOWN.iter().filter_map(|name| Some((*name, *metrics.get(*name)?)));
-    let others = metrics.iter().filter(|(name, _)| !SHOWN.contains(&name.as_str())).map(|(name, value)| (name.as_str(), *value));
+    let others =
+        metrics.iter().filter(|(name, _)| !SHOWN.contains(&name.as_str())).map(|(name, value)| (name.as_str(), *value));
     let spell = |(name, value): (&str, f64)| match name.strip_suffix("_per_s") {
         Some(unit) => format!("{value:.0} {unit}/s"),
         None if value != 0.0 && value.abs() < 1e-3 => format!("{name} {value:.2e}"),

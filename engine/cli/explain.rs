@@ -21,7 +21,8 @@ pub fn run(args: &ExplainArgs, paint: Paint) -> Result<Exit, Failure> {
         Ok(plan) => plan,
         Err(failure) => return Err(failure),
     };
-    let is_named = |step: &&Step| names.iter().all(|name| step.name == *name || step.name.starts_with(&format!("{name}[")));
+    let is_named =
+        |step: &&Step| names.iter().all(|name| step.name == *name || step.name.starts_with(&format!("{name}[")));
     let steps: Vec<&Step> = chosen.steps.iter().filter(is_named).collect();
     if args.json {
         let documents: Vec<Value> = steps.iter().map(|step| document(&chosen, graph, step)).collect();
@@ -51,7 +52,11 @@ fn text(plan: &Plan, graph: &Graph, step: &Step, paint: Paint) -> String {
     let mut text = format!("{}\n", paint.out_tint(Tint::Bold, &step.name));
     text += &format!("  {} {}, version {}\n", label("kind"), step.preimage.kind, step.preimage.version);
     text += &format!("  {} {}\n", label("key"), step.key);
-    text += &format!("  {} {}\n", label("decision"), std::iter::once(word.to_owned()).chain(why).collect::<Vec<_>>().join(": "));
+    text += &format!(
+        "  {} {}\n",
+        label("decision"),
+        std::iter::once(word.to_owned()).chain(why).collect::<Vec<_>>().join(": ")
+    );
     for (port, input) in &node.inputs {
         let identity = match &step.preimage.inputs[port] {
             InputIdentity::Stage { key, port } => format!("output `{port}` of key {}", key.short()),

@@ -35,7 +35,9 @@ fn receipt(run: Option<&str>, store: &Path) -> Result<Receipt, Failure> {
     let found = match run {
         None => latest_run(store, None).map(|(_, receipt)| receipt),
         Some(run) if fs::exists(&Path::new(run).join("receipt.json")) => find_run(Path::new(run)),
-        Some(run) if fs::exists(&store.join("runs").join(run).join("receipt.json")) => find_run(&store.join("runs").join(run)),
+        Some(run) if fs::exists(&store.join("runs").join(run).join("receipt.json")) => {
+            find_run(&store.join("runs").join(run))
+        }
         Some(run) if fs::exists(Path::new(run)) && !fs::is_dir(Path::new(run)) => {
             let recipe = Recipe::load(Path::new(run), &Overrides::default())?;
             latest_run(store, Some(recipe.name())).map(|(_, receipt)| receipt)

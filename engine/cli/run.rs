@@ -74,7 +74,8 @@ pub fn run(args: &RunArgs, paint: Paint) -> Result<Exit, Failure> {
 /// Says what came of it: the report, where things lie, and how to go on.
 fn conclude(args: &RunArgs, receipt: &Receipt, dir: &Path, paint: Paint) -> Result<Exit, Failure> {
     let report = build(receipt).map_err(|error| Failure::new(Exit::Store, error.to_string()))?;
-    fs::write(&dir.join("report.md"), report.to_markdown()).map_err(|error| Failure::new(Exit::Store, error.to_string()))?;
+    fs::write(&dir.join("report.md"), report.to_markdown())
+        .map_err(|error| Failure::new(Exit::Store, error.to_string()))?;
     if args.json {
         let receipt = serde_json::to_value(receipt).unwrap_or_default();
         paint.json(&receipt)?;
@@ -155,7 +156,8 @@ fn listen(interrupt: &Interrupt, paint: Paint) -> Result<(), Failure> {
 
 /// The command that was typed, fit to be typed again.
 fn command_line() -> String {
-    let plain = |word: &String| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_./=:,@%+".contains(c));
+    let plain =
+        |word: &String| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_./=:,@%+".contains(c));
     let quoted = |word: String| if plain(&word) { word } else { format!("'{}'", word.replace('\'', r"'\''")) };
     let words = std::env::args().skip(1).map(quoted);
     std::iter::once("curricle".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
@@ -177,7 +179,9 @@ impl EventSink {
                 Some(path) if !path.is_empty() => Appender::open(Path::new(path))
                     .map(Self::File)
                     .map_err(|error| Failure::new(Exit::Failed, error.to_string())),
-                _ => Err(Failure::new(Exit::Usage, format!("`--events` takes `ndjson` or `ndjson:FILE`, not `{other}`"))),
+                _ => {
+                    Err(Failure::new(Exit::Usage, format!("`--events` takes `ndjson` or `ndjson:FILE`, not `{other}`")))
+                }
             },
         }
     }

@@ -1,6 +1,7 @@
 //! Mistakes with a place, a cause and a fix. Every room reports through [`Diagnostic`]; this one makes text and JSON of
 //! them and prints nothing.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -152,7 +153,9 @@ impl Diagnostics {
     /// Joins mistakes and texts; errors come first, then the order of the texts.
     pub fn new(sources: Arc<Sources>, mut list: Vec<Diagnostic>) -> Self {
         list.sort_by_key(|one| (one.severity, one.labels.first().map(|label| (label.span.source, label.span.start))));
-        list.dedup();
+        // The stages of one `each` make the same mistake at the same place.
+        let mut seen = HashSet::new();
+        list.retain(|one| seen.insert((one.message.clone(), one.labels.first().map(|label| label.span))));
         Self { sources, list }
     }
 

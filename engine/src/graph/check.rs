@@ -8,7 +8,7 @@ use super::expand::{self, Draft};
 use super::resolve::{self, Decoded, Edge, From, World};
 use super::{Checked, Graph, Input, Origin, StageId, StageNode, order, params};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, suggest};
-use crate::recipe::{Recipe, Span};
+use crate::recipe::{Node, Recipe, Span};
 use crate::stage::{AnyKind, ArtifactType, PortTypes, Problem, ProblemAt, Role, Runtime};
 
 /// Checks a recipe against the kinds there are.
@@ -19,6 +19,10 @@ pub fn check(recipe: &Recipe, kinds: &[&'static dyn AnyKind]) -> Result<Checked,
     let mut mistakes = recipe.mistakes.clone();
     let graph = Checker::new(recipe, kinds, &mut mistakes).graph(&mut mistakes);
     let failed = mistakes.iter().any(|mistake| mistake.severity == Severity::Error);
+    if failed {
+        // What nothing uses is often what a misspelt name meant.
+        mistakes.retain(|mistake| mistake.code != "unused");
+    }
     let diagnostics = Diagnostics::new(Arc::clone(&recipe.sources), mistakes);
     match graph {
         Some(graph) if !failed => Ok(Checked { graph, warnings: diagnostics }),
@@ -217,13 +221,15 @@ fn decode(
         return None;
     };
     let stage = params::decode(kind, draft, mistakes)?;
-    for Problem { at, message, help } in stage.validate() {
+    // Where a value was already reported, a default stands in for it: rules on combinations would mislead.
+    let tainted = Node::Table(draft.params.value.clone()).is_tainted();
+    for Problem { at, message, help } in stage.validate().into_iter().filter(|_| !tainted) {
         let (message, span) = match &at {
             ProblemAt::Param(path) => {
-                (format!("stage `{}`: `{path}` {message}", draft.name), params::place(draft, path))
+                (format!("stage `{}`: `{path}` {message}", draft.entry.name.value), params::place(draft, path))
             }
             ProblemAt::Input(_) | ProblemAt::Stage => {
-                (format!("stage `{}`: {message}", draft.name), draft.entry.name.span)
+                (format!("stage `{}`: {message}", draft.entry.name.value), draft.entry.name.span)
             }
         };
         mistakes.push(Diagnostic::error("param", message).at(span, "").help(help.unwrap_or_default()));

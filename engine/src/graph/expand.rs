@@ -91,7 +91,7 @@ fn mentions_each(entry: &StageEntry) -> bool {
             Node::String(text) => text.contains("${each}"),
             Node::Array(items) => items.iter().any(|item| mentions(&item.value)),
             Node::Table(table) => table.0.values().any(|entry| mentions(&entry.value.value)),
-            Node::Integer(_) | Node::Float(_) | Node::Boolean(_) => false,
+            Node::Integer(_) | Node::Float(_) | Node::Boolean(_) | Node::Invalid => false,
         }
     }
     entry.inputs.iter().any(|(_, reference)| reference.value.contains("${each}"))

@@ -70,19 +70,19 @@ fn refused(draft: &Draft<'_>, kind: &dyn AnyKind, path: &str, message: &str) -> 
     }
     if message.starts_with("unknown variant") && quoted.len() > 1 {
         let help = suggest(quoted[0], "choices", quoted[1..].iter().copied());
-        let message = format!("`{name}` of stage `{}` can't be `{}`", draft.name, quoted[0]);
+        let message = format!("`{name}` of stage `{}` can't be `{}`", draft.entry.name.value, quoted[0]);
         return Diagnostic::error("param", message).at(span, "").help(help);
     }
     if message.starts_with("unknown field") && !quoted.is_empty() {
         let help = suggest(quoted[0], "it takes", quoted[1..].iter().copied());
-        let message = format!("`{name}` of stage `{}` takes no `{}`", draft.name, quoted[0]);
+        let message = format!("`{name}` of stage `{}` takes no `{}`", draft.entry.name.value, quoted[0]);
         return Diagnostic::error("unknown-param", message).at(span, "unknown").help(help);
     }
     let message_of_type = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     let label = message_of_type.and_then(|rest| rest.rsplit_once(", expected ")).map(|(found, expected)| {
         format!("expected {}, found {}", words(expected), found.replace("floating point", "number"))
     });
-    let text = format!("`{name}` of stage `{}` does not fit", draft.name);
+    let text = format!("`{name}` of stage `{}` does not fit", draft.entry.name.value);
     Diagnostic::error("param", text).at(span, label.unwrap_or_else(|| message.to_owned()))
 }
 
@@ -99,7 +99,7 @@ fn words(expected: &str) -> &str {
 
 fn missing(draft: &Draft<'_>, kind: &dyn AnyKind, path: &str, field: &str) -> Diagnostic {
     let of = if path.is_empty() { String::new() } else { format!("`{path}` of ") };
-    let message = format!("{of}stage `{}` needs the parameter `{field}`", draft.name);
+    let message = format!("{of}stage `{}` needs the parameter `{field}`", draft.entry.name.value);
     let help = format!("`curricle kinds show {}` says what it means", kind.name());
     let at =
         if path.is_empty() && draft.params.value.0.is_empty() { draft.entry.name.span } else { place(draft, path) };
@@ -160,7 +160,8 @@ impl<'a> Walk<'a, '_, '_> {
         }
         let span = table.and_then(|table| table.get(key)).map_or(self.draft.params.span, |entry: &Entry| entry.key);
         let place = if path.is_empty() { String::new() } else { format!("`{}` of ", path.join(".")) };
-        let message = format!("{place}stage `{}` (kind `{}`) takes no `{key}`", self.draft.name, self.kind.name());
+        let message =
+            format!("{place}stage `{}` (kind `{}`) takes no `{key}`", self.draft.entry.name.value, self.kind.name());
         Diagnostic::error("unknown-param", message).at(span, "unknown").help(help)
     }
 

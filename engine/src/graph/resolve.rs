@@ -123,13 +123,22 @@ pub(super) fn inputs(
         let known =
             decoded[own].as_ref().map(|own| (own, own.ports.inputs.iter().find(|known| known.name == port.value)));
         if let Some((own, None)) = known {
-            let message = format!("stage `{}` (kind `{}`) has no input `{}`", draft.name, own.kind.name(), port.value);
+            let message = format!(
+                "stage `{}` (kind `{}`) has no input `{}`",
+                draft.entry.name.value,
+                own.kind.name(),
+                port.value
+            );
             let help = suggest(&port.value, "its inputs", own.ports.inputs.iter().map(|port| port.name));
             mistakes.push(Diagnostic::error("unknown-port", message).at(port.span, "unknown").help(help));
         }
         let from = match origin(own, drafts, decoded, names, world, reference) {
             Ok(from) => from,
-            Err(diagnostic) => {
+            Err(mut diagnostic) => {
+                // The text says `${each}`: show what that came to.
+                if let Some(label) = diagnostic.labels.first_mut().filter(|_| draft.entry.each.is_some()) {
+                    label.text = format!("here `{}`", reference.value);
+                }
                 mistakes.push(diagnostic);
                 continue;
             }
@@ -150,8 +159,12 @@ pub(super) fn inputs(
     if let Some(own) = &decoded[own] {
         let given = |port: &InputPort| draft.inputs.iter().any(|(given, _)| given.value == port.name);
         for port in own.ports.inputs.iter().filter(|port| port.required && !given(port)) {
-            let message =
-                format!("stage `{}` (kind `{}`) needs the input `{}`", draft.name, own.kind.name(), port.name);
+            let message = format!(
+                "stage `{}` (kind `{}`) needs the input `{}`",
+                draft.entry.name.value,
+                own.kind.name(),
+                port.name
+            );
             let missing = Diagnostic::error("missing-input", message).at(draft.entry.name.span, "not connected");
             mistakes.push(missing.help(format!("add `{} = \"…\"` to its `inputs`: {}", port.name, example(port.kind))));
         }
@@ -189,6 +202,9 @@ fn origin(
     at: &At<String>,
 ) -> Result<From, Diagnostic> {
     let reference = at.value.as_str();
+    if reference.is_empty() || reference.contains("${") {
+        return Ok(From::Outside(None)); // already reported
+    }
     // Items of `each` may hold dots, so that the name ends after the bracket.
     let name_end = match reference.find(']') {
         Some(bracket) => bracket + 1,
@@ -244,7 +260,7 @@ fn no_such_stage(name: &str, rest: &[&str], names: &Names, drafts: &[Draft<'_>],
         }
         return unknown(at, format!("there is no stage `{name}`"), suggest(name, "its stages", full));
     }
-    let candidates = names.drafts.keys().map(String::as_str).chain(["models", "data"]);
+    let candidates = names.entries.keys().map(String::as_str);
     let help = match rest {
         [] => "a reference is `STAGE.PORT`, `models.NAME`, `data.NAME` or `data.NAME.SPLIT`".to_owned(),
         _ => suggest(name, "stages", candidates),

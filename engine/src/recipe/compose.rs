@@ -9,6 +9,8 @@ use super::{Overrides, set};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::fs;
 
+const COMMAND_LINE: &str = "command line";
+
 /// A recipe's values before anybody asks what they mean.
 pub(super) struct Composed {
     /// Every text read.
@@ -35,7 +37,9 @@ pub(super) fn compose(file: &Path, overrides: &Overrides) -> Composed {
     let mut composer = Composer { composed, open: Vec::new() };
     composer.composed.file = composer.file(file, None);
     for overlay in &overrides.overlays {
-        composer.file(overlay, None);
+        let name = overlay.display().to_string();
+        let asked_by = composer.composed.sources.add(COMMAND_LINE, Path::new(""), format!("-f {name}"));
+        composer.file(overlay, Some(Span::new(asked_by, 3..3 + name.len())));
     }
     composer.edits(overrides, file.parent().unwrap_or(Path::new("")));
     composer.composed
@@ -60,8 +64,8 @@ impl Composer {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {
-                let help =
-                    if asked_by.is_some() { "paths in `extends` start from the file that says them" } else { "" };
+                let by_file = asked_by.filter(|span| self.composed.sources.get(span.source).name != COMMAND_LINE);
+                let help = by_file.map_or("", |_| "paths in `extends` start from the file that says them");
                 self.refuse(Diagnostic::error("unreadable", error.to_string()), asked_by, "asked for here", help);
                 return None;
             }
@@ -86,11 +90,11 @@ impl Composer {
 
     fn edits(&mut self, overrides: &Overrides, dir: &Path) {
         for key in &overrides.unset {
-            let source = self.composed.sources.add("command line", dir, format!("--unset {key}"));
+            let source = self.composed.sources.add(COMMAND_LINE, dir, format!("--unset {key}"));
             self.unset(key, Span::new(source, 8..8 + key.len()));
         }
         for edit in &overrides.set {
-            let source = self.composed.sources.add("command line", dir, format!("--set {edit}"));
+            let source = self.composed.sources.add(COMMAND_LINE, dir, format!("--set {edit}"));
             match set::parse(edit, source, 6, &mut self.composed.mistakes) {
                 Some(table) => self.composed.table.merge(table),
                 None => self.composed.whole = false,

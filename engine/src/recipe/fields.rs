@@ -22,7 +22,7 @@ impl<'t, 'm> Fields<'t, 'm> {
     /// The value under a key, whatever it is.
     pub fn any(&mut self, key: &'static str) -> Option<&'t Entry> {
         self.known.push(key);
-        self.table.get(key)
+        self.table.get(key).filter(|entry| entry.value.value != Node::Invalid)
     }
 
     /// A string.
@@ -72,6 +72,7 @@ impl<'t, 'm> Fields<'t, 'm> {
         for item in items {
             match &item.value {
                 Node::String(text) => strings.push(At::new(text.clone(), item.span)),
+                Node::Invalid => {}
                 other => self.wrong(key, "a list of strings", other, item.span),
             }
         }
@@ -104,7 +105,7 @@ impl<'t, 'm> Fields<'t, 'm> {
     }
 
     fn wrong(&mut self, key: &str, what: &str, found: &Node, span: Span) {
-        let message = format!("`{key}` is {what}");
+        let message = format!("`{key}` must be {what}");
         let found = match found {
             Node::Integer(number) => format!("this is {number}"),
             other => format!("this is {}", other.type_name()),

@@ -39,14 +39,12 @@ impl<'a> Scope<'a> {
     /// Replaces every reference below a value; reports those that name nothing.
     pub fn resolve(&mut self, node: &mut At<Node>, each: Each<'_>, mistakes: &mut Vec<Diagnostic>) {
         match &mut node.value {
-            Node::String(text) => {
-                if let Some(value) = self.text(text, node.span, each, mistakes) {
-                    node.value = value;
-                }
+            Node::String(text) if text.contains("${") => {
+                node.value = self.text(text, node.span, each, mistakes).unwrap_or(Node::Invalid);
             }
             Node::Array(items) => items.iter_mut().for_each(|item| self.resolve(item, each, mistakes)),
             Node::Table(table) => self.table(table, each, mistakes),
-            Node::Integer(_) | Node::Float(_) | Node::Boolean(_) => {}
+            Node::String(_) | Node::Integer(_) | Node::Float(_) | Node::Boolean(_) | Node::Invalid => {}
         }
     }
 
@@ -56,9 +54,6 @@ impl<'a> Scope<'a> {
     }
 
     fn text(&mut self, text: &str, span: Span, each: Each<'_>, mistakes: &mut Vec<Diagnostic>) -> Option<Node> {
-        if !text.contains("${") {
-            return None;
-        }
         let mut out = String::new();
         let mut rest = text;
         while let Some(start) = rest.find("${") {
@@ -75,6 +70,7 @@ impl<'a> Scope<'a> {
                 Ok(value @ (Node::Integer(_) | Node::Float(_) | Node::Boolean(_))) => {
                     out.push_str(&value.to_json().to_string());
                 }
+                Ok(Node::Invalid) => return None,
                 Ok(value) => {
                     let message = format!("`{whole}` is {} and can't be part of a string", value.type_name());
                     let help = format!("write `\"{whole}\"` alone, or name a string or a number");

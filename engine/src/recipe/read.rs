@@ -155,6 +155,7 @@ impl Reader<'_> {
         for (name, entry) in table.map(Table::in_order).unwrap_or_default() {
             self.name(section, name, entry.key);
             match &entry.value.value {
+                Node::Invalid => {}
                 Node::Table(table) => {
                     entries.insert(name.to_owned(), read(self, At::new(name.to_owned(), entry.key), table));
                 }
@@ -248,7 +249,7 @@ impl Reader<'_> {
                     let help = suggest(other, "roles", ["train", "eval"]);
                     let message = format!("there is no role `{other}`");
                     self.mistakes.push(Diagnostic::error("wrong-type", message).at(span, "").help(help));
-                    At::new(Role::Eval, span)
+                    At::new(Role::Train, span)
                 }
             },
         }
@@ -287,9 +288,8 @@ impl Reader<'_> {
                 Node::Integer(share) => share as f64,
                 _ => f64::NAN,
             };
-            if share > 0.0 && share <= 1.0 {
-                splits.insert(name.to_owned(), share);
-            } else {
+            splits.insert(name.to_owned(), share);
+            if !(share > 0.0 && share <= 1.0) {
                 let message = format!("the share of split `{name}` is a number above 0 and up to 1");
                 self.mistakes.push(Diagnostic::error("splits", message).at(entry.value.span, ""));
                 bad = true;
@@ -353,13 +353,18 @@ impl Reader<'_> {
         let mut references = Vec::new();
         for (port, entry) in inputs.map(|at| at.value.in_order()).unwrap_or_default() {
             let port = At::new(port.to_owned(), entry.key);
-            if let Node::String(reference) = &entry.value.value {
-                references.push((port, At::new(reference.clone(), entry.value.span)));
-            } else {
-                let message = format!("an input is a reference in quotes, not {}", entry.value.value.type_name());
-                let help = "write `STAGE.PORT`, `models.NAME`, `data.NAME` or `data.NAME.SPLIT`";
-                self.mistakes.push(Diagnostic::error("wrong-type", message).at(entry.value.span, "").help(help));
-            }
+            // An empty reference stands for one that was already reported.
+            let reference = match &entry.value.value {
+                Node::String(reference) => reference.clone(),
+                Node::Invalid => String::new(),
+                other => {
+                    let message = format!("an input is a reference in quotes, not {}", other.type_name());
+                    let help = "write `STAGE.PORT`, `models.NAME`, `data.NAME` or `data.NAME.SPLIT`";
+                    self.mistakes.push(Diagnostic::error("wrong-type", message).at(entry.value.span, "").help(help));
+                    String::new()
+                }
+            };
+            references.push((port, At::new(reference, entry.value.span)));
         }
         let params = params.unwrap_or_else(|| At::new(Table::default(), name.span));
         StageEntry { name, kind, inputs: references, params, each, after }

@@ -17,9 +17,11 @@ pub(super) fn find(table: &Table, mistakes: &mut Vec<Diagnostic>) -> Vec<Span> {
 fn look(key: &str, node: &Node, span: Span, mistakes: &mut Vec<Diagnostic>, places: &mut Vec<Span>) {
     match node {
         Node::String(text) if is_secret(key, text) => {
-            let help = format!(
-                "write `{key} = {{ env = \"NAME\" }}`, set the variable, and revoke this secret if it was shared"
-            );
+            let help = if is_named_secret(key) {
+                format!("write `{key} = {{ env = \"NAME\" }}`, and revoke this secret if it was shared")
+            } else {
+                "remove it, and revoke this secret if it was shared".to_owned()
+            };
             let message = format!("`{key}` holds a secret in plain text");
             mistakes.push(Diagnostic::error("secret", message).at(span, "shown masked").help(help));
             places.push(span);
@@ -31,18 +33,21 @@ fn look(key: &str, node: &Node, span: Span, mistakes: &mut Vec<Diagnostic>, plac
 }
 
 fn is_secret(key: &str, text: &str) -> bool {
+    const PREFIXES: [&str; 6] = ["hf_", "sk-", "AKIA", "ghp_", "github_pat_", "glpat-"];
+    let word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    let shaped =
+        PREFIXES.iter().any(|prefix| text.strip_prefix(prefix).is_some_and(|rest| rest.len() >= 16 && word(rest)));
+    shaped || (is_named_secret(key) && !text.is_empty() && !text.contains("${"))
+}
+
+fn is_named_secret(key: &str) -> bool {
     const NAMES: [&str; 6] = ["token", "secret", "password", "passwd", "apikey", "credential"];
     const ENDINGS: [&str; 6] = ["_secret", "_password", "api_key", "access_key", "private_key", "secret_key"];
     const HOLDERS: [&str; 10] =
         ["hf", "hub", "api", "auth", "access", "bearer", "github", "gitlab", "wandb", "refresh"];
-    const PREFIXES: [&str; 6] = ["hf_", "sk-", "AKIA", "ghp_", "github_pat_", "glpat-"];
     let key = key.to_ascii_lowercase().replace('-', "_");
     let holder = key.strip_suffix("_token").is_some_and(|holder| HOLDERS.contains(&holder));
-    let word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
-    let shaped =
-        PREFIXES.iter().any(|prefix| text.strip_prefix(prefix).is_some_and(|rest| rest.len() >= 16 && word(rest)));
-    let named = NAMES.contains(&key.as_str()) || ENDINGS.iter().any(|ending| key.ends_with(ending)) || holder;
-    shaped || (named && !text.is_empty() && !text.contains("${"))
+    NAMES.contains(&key.as_str()) || ENDINGS.iter().any(|ending| key.ends_with(ending)) || holder
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub enum Node {
     Array(Vec<At<Node>>),
     /// Named values.
     Table(Table),
+    /// Something already reported: whoever meets it says nothing more.
+    Invalid,
 }
 
 impl Node {
@@ -36,6 +38,17 @@ impl Node {
             Self::Boolean(_) => "a boolean",
             Self::Array(_) => "a list",
             Self::Table(_) => "a table",
+            Self::Invalid => "invalid",
+        }
+    }
+
+    /// Is there something below that was already reported?
+    pub fn is_tainted(&self) -> bool {
+        match self {
+            Self::Invalid => true,
+            Self::Array(items) => items.iter().any(|item| item.value.is_tainted()),
+            Self::Table(table) => table.0.values().any(|entry| entry.value.value.is_tainted()),
+            Self::String(_) | Self::Integer(_) | Self::Float(_) | Self::Boolean(_) => false,
         }
     }
 
@@ -48,6 +61,7 @@ impl Node {
             Self::Boolean(flag) => Value::from(*flag),
             Self::Array(items) => items.iter().map(|item| item.value.to_json()).collect(),
             Self::Table(table) => table.to_json(),
+            Self::Invalid => Value::Null,
         }
     }
 }
@@ -114,22 +128,32 @@ impl Table {
         }
     }
 
-    /// The same values without places.
+    /// The same values without places, and without those that were already reported.
     pub fn to_json(&self) -> Value {
-        Value::Object(self.0.iter().map(|(name, entry)| (name.clone(), entry.value.value.to_json())).collect())
+        let sound = self.0.iter().filter(|(_, entry)| entry.value.value != Node::Invalid);
+        Value::Object(sound.map(|(name, entry)| (name.clone(), entry.value.value.to_json())).collect())
     }
 }
 
 /// Reads `text`, which begins at byte `offset` of a source.
 pub(super) fn parse(text: &str, source: SourceId, offset: usize, mistakes: &mut Vec<Diagnostic>) -> Option<Table> {
-    let (table, errors) = DeTable::parse_recoverable(text);
+    let (table, mut errors) = DeTable::parse_recoverable(text);
+    // After a header that is written twice, every key below it would be "duplicate" too.
+    let on_header = |error: &toml::de::Error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let line = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        error.message().starts_with("duplicate key") && text[line..].starts_with('[')
+    };
+    if let Some(header) = errors.iter().position(on_header) {
+        errors.truncate(header + 1);
+    }
     let mut converter = Converter { source, offset, mistakes };
     for error in &errors {
         let span = converter.span(error.span().unwrap_or(0..0));
         let message = error.message();
         let diagnostic = if message.starts_with("duplicate key") {
             let help = "a key may be written once; keep one of them";
-            Diagnostic::error("duplicate-key", "the same key is written twice").at(span, "written before").help(help)
+            Diagnostic::error("duplicate-key", "the same key is written twice").at(span, "already written").help(help)
         } else {
             Diagnostic::error("syntax", "this is not TOML").at(span, message)
         };
@@ -183,9 +207,9 @@ impl Converter<'_> {
         }
     }
 
-    /// Reports a value that no recipe may hold, and goes on with a zero in its place.
+    /// Reports a value that no recipe may hold.
     fn refuse(&mut self, span: Span, code: &'static str, message: &str, help: &str) -> Node {
         self.mistakes.push(Diagnostic::error(code, message).at(span, "").help(help));
-        Node::Integer(0)
+        Node::Invalid
     }
 }

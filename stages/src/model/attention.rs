@@ -89,10 +89,12 @@ impl TextAttention {
         let k_nhd = rotary.keys(self.k_proj.forward(x_nd.clone()));
         let v_nd = self.v_proj.forward(x_nd);
         // The queries of one group stand under each other, so keys and values are never repeated.
-        let q_bgqd = q_nhd
-            .reshape([rows, t, self.kv_heads, group, d])
-            .permute([0, 2, 3, 1, 4])
-            .reshape([rows, self.kv_heads, group * t, d]);
+        let q_bgqd = q_nhd.reshape([rows, t, self.kv_heads, group, d]).permute([0, 2, 3, 1, 4]).reshape([
+            rows,
+            self.kv_heads,
+            group * t,
+            d,
+        ]);
         let k_bgsd = k_nhd.reshape([rows, t, self.kv_heads, d]).swap_dims(1, 2);
         let v_bgsd = v_nd.reshape([rows, t, self.kv_heads, d]).swap_dims(1, 2);
         let (k_bgsd, v_bgsd) = match cache {
@@ -100,10 +102,8 @@ impl TextAttention {
             None => (k_bgsd, v_bgsd),
         };
         let context = attend(q_bgqd, k_bgsd, v_bgsd, bias);
-        let context_nd = context
-            .reshape([rows, self.kv_heads, group, t, d])
-            .permute([0, 3, 1, 2, 4])
-            .reshape([n, width]);
+        let context_nd =
+            context.reshape([rows, self.kv_heads, group, t, d]).permute([0, 3, 1, 2, 4]).reshape([n, width]);
         self.o_proj.forward(context_nd)
     }
 }

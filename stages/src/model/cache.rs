@@ -24,7 +24,8 @@ impl KvCache {
     /// Room for `capacity` tokens of `rows` rows.
     pub fn new(config: &TextConfig, rows: usize, capacity: usize, device: &Device) -> Self {
         let shape = [rows, config.num_key_value_heads, capacity, config.head_dim()];
-        let layer = || LayerCache { k_bgsd: Tensor::zeros(shape, device), v_bgsd: Tensor::zeros(shape, device), length: 0 };
+        let layer =
+            || LayerCache { k_bgsd: Tensor::zeros(shape, device), v_bgsd: Tensor::zeros(shape, device), length: 0 };
         Self { layers: (0..config.num_hidden_layers).map(|_| layer()).collect() }
     }
 

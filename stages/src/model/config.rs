@@ -164,7 +164,8 @@ impl ModelConfig {
         let path = dir.join("config.json");
         let place = path.display().to_string();
         let text = fs::read_to_string(&path).map_err(|e| ConfigError { place: place.clone(), kind: e.into() })?;
-        let value: Value = serde_json::from_str(&text).map_err(|e| ConfigError { place: place.clone(), kind: e.into() })?;
+        let value: Value =
+            serde_json::from_str(&text).map_err(|e| ConfigError { place: place.clone(), kind: e.into() })?;
         Self::from_json(&value).map_err(|mistakes| ConfigError { place, kind: ConfigErrorKind::Fields(mistakes) })
     }
 
@@ -189,7 +190,10 @@ impl ModelConfig {
         };
         rule(
             t.num_attention_heads > 0 && t.hidden_size.is_multiple_of(t.num_attention_heads.max(1)),
-            format!("`hidden_size` {} is no multiple of `num_attention_heads` {}", t.hidden_size, t.num_attention_heads),
+            format!(
+                "`hidden_size` {} is no multiple of `num_attention_heads` {}",
+                t.hidden_size, t.num_attention_heads
+            ),
         );
         rule(
             t.num_key_value_heads > 0 && t.num_attention_heads.is_multiple_of(t.num_key_value_heads.max(1)),
@@ -204,7 +208,10 @@ impl ModelConfig {
             sections * 2 == t.head_dim(),
             format!("`mrope_section` sums to {sections}, half a head is {}", t.head_dim() / 2),
         );
-        rule(t.rms_norm_eps > 0.0 && t.rms_norm_eps < 1.0, format!("`rms_norm_eps` {} is not in (0, 1)", t.rms_norm_eps));
+        rule(
+            t.rms_norm_eps > 0.0 && t.rms_norm_eps < 1.0,
+            format!("`rms_norm_eps` {} is not in (0, 1)", t.rms_norm_eps),
+        );
         rule(t.rope_theta > 1.0 && t.rope_theta.is_finite(), format!("`rope_theta` {} is not above 1", t.rope_theta));
         rule(
             v.num_heads > 0 && v.hidden_size.is_multiple_of(v.num_heads.max(1)),
@@ -434,10 +441,11 @@ impl Reader {
 
     fn section(&mut self, rope: &Map<String, Value>) -> [usize; 3] {
         let list = rope.get("mrope_section").and_then(Value::as_array);
-        let numbers: Option<Vec<usize>> = list
-            .and_then(|l| l.iter().map(|v| v.as_u64().filter(|&n| n < LARGEST).map(|n| n as usize)).collect());
+        let numbers: Option<Vec<usize>> =
+            list.and_then(|l| l.iter().map(|v| v.as_u64().filter(|&n| n < LARGEST).map(|n| n as usize)).collect());
         numbers.and_then(|n| <[usize; 3]>::try_from(n).ok()).unwrap_or_else(|| {
-            self.mistakes.push(format!("`mrope_section` is {}, expected three numbers", shown(rope.get("mrope_section"))));
+            self.mistakes
+                .push(format!("`mrope_section` is {}, expected three numbers", shown(rope.get("mrope_section"))));
             [0; 3]
         })
     }

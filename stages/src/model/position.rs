@@ -19,7 +19,9 @@ pub fn positions(ids: &[u32], grids: &[[usize; 3]], image_token: u32) -> (Vec<Po
             (next, at) = (next + 1, at + 1);
             continue;
         }
-        let Some(&[t, h, w]) = grids.next() else { panic!("token {at} stands for an image that the row does not have") };
+        let Some(&[t, h, w]) = grids.next() else {
+            panic!("token {at} stands for an image that the row does not have")
+        };
         let (h, w) = (h / MERGE, w / MERGE);
         let end = at + t * h * w;
         assert!(

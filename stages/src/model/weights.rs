@@ -16,8 +16,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::config::{ConfigError, ModelConfig};
-use super::names::{Path, Slot, hub_name};
 pub use super::names::{Named, parameters};
+use super::names::{Path, Slot, hub_name};
 use super::vlm::Qwen2_5Vl;
 
 const SINGLE: &str = "model.safetensors";
@@ -82,7 +82,8 @@ pub struct Mismatch {
 impl std::fmt::Display for Mismatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let unfit: Vec<String> = self.unfit.iter().map(|(name, why)| format!("{name} ({why})")).collect();
-        let groups = [("missing", &self.missing), ("unknown", &self.unknown), ("unfit", &unfit), ("twice", &self.twice)];
+        let groups =
+            [("missing", &self.missing), ("unknown", &self.unknown), ("unfit", &unfit), ("twice", &self.twice)];
         let mut first = true;
         for (word, names) in groups.iter().filter(|(_, names)| !names.is_empty()) {
             write!(f, "{}{} {word}: {}", if first { "" } else { "; " }, names.len(), names.join(", "))?;
@@ -104,7 +105,8 @@ pub fn load(dir: &FilePath, config: &ModelConfig, device: &Device) -> Result<Qwe
         shards.push(SafeTensors::deserialize(bytes).map_err(|e| at(file)(e.into()))?);
     }
     let model = Qwen2_5Vl::new(config, device);
-    let stored = matched(&shards, &slots(&model), config).map_err(|found| at(dir)(WeightsErrorKind::Mismatch(found)))?;
+    let stored =
+        matched(&shards, &slots(&model), config).map_err(|found| at(dir)(WeightsErrorKind::Mismatch(found)))?;
     Ok(model.map(&mut Fill { path: Path::default(), stored: &stored, device }))
 }
 
@@ -114,12 +116,18 @@ pub fn save(model: &Qwen2_5Vl, config: &ModelConfig, dir: &FilePath) -> Result<(
 }
 
 /// As [`save`], in a chosen number format.
-pub fn save_as(model: &Qwen2_5Vl, config: &ModelConfig, dir: &FilePath, precision: Precision) -> Result<(), WeightsError> {
+pub fn save_as(
+    model: &Qwen2_5Vl,
+    config: &ModelConfig,
+    dir: &FilePath,
+    precision: Precision,
+) -> Result<(), WeightsError> {
     let tensors = export(model);
     let (dtype, bytes): (Dtype, Vec<(&String, &Vec<usize>, Vec<u8>)>) = match precision {
-        Precision::F32 => {
-            (Dtype::F32, tensors.iter().map(|(n, (s, v))| (n, s, v.iter().flat_map(|x| x.to_le_bytes()).collect())).collect())
-        }
+        Precision::F32 => (
+            Dtype::F32,
+            tensors.iter().map(|(n, (s, v))| (n, s, v.iter().flat_map(|x| x.to_le_bytes()).collect())).collect(),
+        ),
         Precision::Bf16 => (
             Dtype::BF16,
             tensors
@@ -189,7 +197,8 @@ impl<P: Pick> ModuleVisitor for Collect<'_, P> {
         let data = tensor.into_data_as::<f32>();
         let values: Vec<f32> = data.iter::<f32>().collect();
         let count = slot.shape.iter().product();
-        let (_, stored) = self.tensors.entry(slot.name.clone()).or_insert_with(|| (slot.shape.clone(), vec![0.0; count]));
+        let (_, stored) =
+            self.tensors.entry(slot.name.clone()).or_insert_with(|| (slot.shape.clone(), vec![0.0; count]));
         slot.put(&values, stored);
     }
 }
@@ -216,7 +225,8 @@ fn matched<'a>(
         let hub = hub_name(name);
         let Some(shape) = slots.get(&hub) else {
             // Some writers store the tied head or the rotary buffers too; both follow from the rest.
-            let derived = (hub == "lm_head.weight" && config.tie_word_embeddings) || hub.ends_with("rotary_emb.inv_freq");
+            let derived =
+                (hub == "lm_head.weight" && config.tie_word_embeddings) || hub.ends_with("rotary_emb.inv_freq");
             if !derived {
                 wrong.unknown.push(name.to_owned());
             }

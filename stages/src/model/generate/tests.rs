@@ -46,9 +46,8 @@ fn a_row_does_not_depend_on_its_neighbours() {
         let seeds: Vec<u64> = (0..9).collect();
         let prompts: Vec<&Encoded> = (0..9).map(|i| &rows[i % 3]).collect();
         let together = generate(&model, &config, &prompts, &rules, &seeds, &device);
-        let alone: Vec<Completion> = (0..9)
-            .flat_map(|i| generate(&model, &config, &prompts[i..=i], &rules, &seeds[i..=i], &device))
-            .collect();
+        let alone: Vec<Completion> =
+            (0..9).flat_map(|i| generate(&model, &config, &prompts[i..=i], &rules, &seeds[i..=i], &device)).collect();
         assert_eq!(together, alone);
         assert_eq!(together, generate(&model, &config, &prompts, &rules, &seeds, &device));
     }

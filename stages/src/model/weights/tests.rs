@@ -56,7 +56,9 @@ fn every_difference_is_told_at_once() {
     other.text.num_hidden_layers = 1;
     other.tie_word_embeddings = false;
     let error = load(dir.path(), &other, &device).unwrap_err().to_string();
-    for part in ["1 missing: lm_head.weight", "unknown: model.layers.1.", "3 unfit: model.layers.0.mlp.down_proj.weight"] {
+    for part in
+        ["1 missing: lm_head.weight", "unknown: model.layers.1.", "3 unfit: model.layers.0.mlp.down_proj.weight"]
+    {
         assert!(error.contains(part), "{part} not in\n{error}");
     }
 }
