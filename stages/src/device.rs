@@ -70,7 +70,7 @@ fn check(_wanted: Wanted, _name: &str) -> Result<(), DeviceError> {
 #[cfg(feature = "compute")]
 use with_burn::check;
 #[cfg(feature = "compute")]
-pub use with_burn::resolve;
+pub use with_burn::{on_cpu, resolve};
 
 #[cfg(feature = "compute")]
 mod with_burn {
@@ -93,6 +93,17 @@ mod with_burn {
             Wanted::Auto if check(Wanted::Cuda(0), name).is_ok() => Ok(Device::cuda(0)),
             _ => cpu(name),
         }
+    }
+
+    /// Is this a device whose work we split over threads ourselves?
+    pub fn on_cpu(device: &Device) -> bool {
+        #[cfg(feature = "flex")]
+        return device.clone().inner() == Device::flex();
+        #[cfg(not(feature = "flex"))]
+        return {
+            let _ = device;
+            false
+        };
     }
 
     pub(super) fn check(wanted: Wanted, name: &str) -> Result<(), DeviceError> {

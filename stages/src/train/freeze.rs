@@ -18,3 +18,80 @@ pub enum Part {
     /// The untied head.
     Head,
 }
+
+impl Part {
+    /// The part that holds the parameter at this path of fields: `visual.merger.mlp.0.weight`.
+    pub fn of(path: &str) -> Self {
+        let mut fields = path.split('.');
+        match (fields.next(), fields.next()) {
+            (Some("visual"), Some("merger")) => Self::Merger,
+            (Some("visual"), _) => Self::Vision,
+            (Some("text"), Some("embed_tokens")) => Self::Embed,
+            (Some("lm_head"), _) => Self::Head,
+            _ => Self::Text,
+        }
+    }
+}
+
+#[cfg(feature = "compute")]
+pub use tracked::tracked;
+
+#[cfg(feature = "compute")]
+mod tracked {
+    use burn::module::{Module, ModuleMapper, Param};
+    use burn::tensor::Tensor;
+
+    use super::Part;
+    use crate::train::gradients::Path;
+
+    /// The model with every parameter outside `frozen` as a fresh leaf of the tape; frozen ones stay plain, so they cost
+    /// neither a gradient nor a saved input.
+    ///
+    /// Leaves are new on every call: two threads that share a leaf would share one graph, and wait for each other.
+    pub fn tracked<M: Module>(model: M, frozen: &[Part]) -> M {
+        model.map(&mut Track { path: Path::default(), frozen })
+    }
+
+    struct Track<'a> {
+        path: Path,
+        frozen: &'a [Part],
+    }
+
+    impl ModuleMapper for Track<'_> {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.enter(name);
+        }
+
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.exit();
+        }
+
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let frozen = self.frozen.contains(&Part::of(&self.path.to_string()));
+            let (id, tensor, mapper) = param.consume();
+            let plain = tensor.inner();
+            let tensor = if frozen { plain } else { plain.autodiff().require_grad() };
+            Param::from_mapped_value(id, tensor, mapper)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Part;
+
+    #[test]
+    fn every_field_belongs_to_a_part() {
+        for (path, part) in [
+            ("visual.patch_embed.proj.weight", Part::Vision),
+            ("visual.blocks.0.attn.qkv.weight", Part::Vision),
+            ("visual.merger.ln_q.gamma", Part::Merger),
+            ("text.embed_tokens.weight", Part::Embed),
+            ("text.layers.3.mlp.up_proj.weight", Part::Text),
+            ("text.norm.gamma", Part::Text),
+            ("lm_head.weight", Part::Head),
+        ] {
+            assert_eq!(Part::of(path), part, "{path}");
+        }
+    }
+}

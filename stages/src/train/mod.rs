@@ -1,4 +1,30 @@
 //! Supervised training, and the parts of it that reinforcement learning shares.
+//!
+//! ```text
+//! rows ──batch──▶ micro-batches ──lanes: loss──▶ gradients ──clip, optimizer, schedule──▶ weights ──checkpoint──▶ disk
+//!                                                    └──────────── meter ──▶ numbers
+//! ```
 
 pub mod freeze;
 pub mod schedule;
+
+#[cfg(feature = "compute")]
+pub mod batch;
+#[cfg(feature = "compute")]
+pub mod checkpoint;
+#[cfg(feature = "compute")]
+pub mod clip;
+#[cfg(feature = "compute")]
+pub mod gradients;
+#[cfg(feature = "compute")]
+pub mod lanes;
+#[cfg(feature = "compute")]
+pub mod logprob;
+#[cfg(feature = "compute")]
+pub mod loss;
+#[cfg(feature = "compute")]
+pub mod meter;
+#[cfg(feature = "compute")]
+pub mod optimizer;
+#[cfg(feature = "compute")]
+mod relay;

@@ -1,0 +1,151 @@
+//! Gradients → new weights, with AdamW. Refuses to know losses and schedules.
+//!
+//! Loshchilov & Hutter 2019 (arXiv 1711.05101), as `torch.optim.AdamW` computes it, in f32 whatever the parameter's type:
+//!
+//! ```text
+//! w ← w · (1 − lr · λ)
+//! m ← β₁ m + (1 − β₁) g            v ← β₂ v + (1 − β₂) g²
+//! w ← w − lr / (1 − β₁ᵗ) · m / ( √v / √(1 − β₂ᵗ) + ε )
+//! ```
+//!
+//! `t` counts the updates of one parameter: a parameter without a gradient is left alone, decay included. Weights of
+//! another type than f32 keep an f32 master here. Burn's own AdamW keeps its moments in the gradient's type, and finds its
+//! state by random ids; ours is found by the order of the module's fields, so that a checkpoint of it is the same bytes
+//! every time.
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Tensor, TensorData};
+
+use super::checkpoint::Named;
+use super::gradients::Gradients;
+
+/// Numbers of AdamW that do not change during a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWConfig {
+    /// Decay rates of the two moments.
+    pub betas: [f64; 2],
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decoupled weight decay λ.
+    pub weight_decay: f64,
+    /// Leave tensors of one dimension (norms, biases) out of weight decay.
+    pub decay_matrices_only: bool,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0, decay_matrices_only: true }
+    }
+}
+
+/// AdamW and its state.
+#[derive(Debug)]
+pub struct AdamW {
+    config: AdamWConfig,
+    /// By the order in which the module visits its parameters; `None` before the first update.
+    slots: Vec<Option<Slot>>,
+}
+
+/// State of one parameter; tensors are `[elements]`, f32.
+#[derive(Debug, Clone)]
+struct Slot {
+    updates: i32,
+    first: Tensor<1>,
+    second: Tensor<1>,
+    /// Kept only where the parameter itself is not f32.
+    master: Option<Tensor<1>>,
+}
+
+impl AdamW {
+    /// No state yet.
+    pub fn new(config: AdamWConfig) -> Self {
+        Self { config, slots: Vec::new() }
+    }
+
+    /// One update of a plain (not tracked) model.
+    pub fn step<M: Module>(&mut self, model: M, gradients: Gradients, lr: f64) -> M {
+        self.slots.resize(gradients.0.len(), None);
+        let mut update = Update {
+            config: self.config,
+            lr,
+            pairs: gradients.0.into_iter().zip(&mut self.slots).collect::<Vec<_>>().into_iter(),
+        };
+        model.map(&mut update)
+    }
+
+    /// The state under the names of `model`'s fields, for a checkpoint.
+    pub fn save<M: Module>(&self, model: &M) -> Vec<Named> {
+        let mut named = Vec::new();
+        for (name, slot) in super::checkpoint::names(model).into_iter().zip(&self.slots) {
+            let Some(slot) = slot else { continue };
+            named.push((format!("adamw.updates.{name}"), TensorData::from([slot.updates])));
+            named.push((format!("adamw.first.{name}"), slot.first.to_data()));
+            named.push((format!("adamw.second.{name}"), slot.second.to_data()));
+            if let Some(master) = &slot.master {
+                named.push((format!("adamw.master.{name}"), master.to_data()));
+            }
+        }
+        named
+    }
+
+    /// The state that [`Self::save`] wrote for a module with the same fields.
+    pub fn restore<M: Module>(
+        config: AdamWConfig,
+        model: &M,
+        mut find: impl FnMut(&str) -> Option<TensorData>,
+    ) -> Self {
+        let Some(device) = model.devices().into_iter().next() else { return Self::new(config) };
+        let device = device.inner();
+        let slots = super::checkpoint::names(model)
+            .into_iter()
+            .map(|name| {
+                let mut tensor = |what: &str| {
+                    find(&format!("adamw.{what}.{name}")).map(|data| Tensor::<1>::from_data(data, &device))
+                };
+                let (first, second, master) = (tensor("first")?, tensor("second")?, tensor("master"));
+                let updates = find(&format!("adamw.updates.{name}"))?.iter::<i32>().next()?;
+                Some(Slot { updates, first, second, master })
+            })
+            .collect();
+        Self { config, slots }
+    }
+}
+
+struct Update<'a> {
+    config: AdamWConfig,
+    lr: f64,
+    pairs: std::vec::IntoIter<(Option<Tensor<1>>, &'a mut Option<Slot>)>,
+}
+
+impl ModuleMapper for Update<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some((Some(grad), slot)) = self.pairs.next() else { return param };
+        let AdamWConfig { betas: [beta1, beta2], eps, weight_decay, decay_matrices_only } = self.config;
+        let (id, tensor, mapper) = param.consume();
+        let (shape, dtype) = (tensor.shape(), tensor.dtype());
+
+        let grad = grad.cast(DType::F32);
+        let state = slot.take().unwrap_or_else(|| Slot {
+            updates: 0,
+            first: grad.zeros_like(),
+            second: grad.zeros_like(),
+            master: None,
+        });
+        let updates = state.updates + 1;
+        let mut weight = state.master.unwrap_or_else(|| tensor.reshape([-1]).cast(DType::F32));
+        if weight_decay > 0.0 && (D > 1 || !decay_matrices_only) {
+            weight = weight * (1.0 - self.lr * weight_decay);
+        }
+        let first = state.first * beta1 + grad.clone() * (1.0 - beta1);
+        let second = state.second * beta2 + grad.powi_scalar(2) * (1.0 - beta2);
+        let root = second.clone().sqrt() / (1.0 - beta2.powi(updates)).sqrt() + eps;
+        weight = weight - first.clone() / root * (self.lr / (1.0 - beta1.powi(updates)));
+
+        let new = weight.clone().reshape(shape).cast(dtype);
+        let master = (dtype != DType::F32).then_some(weight);
+        *slot = Some(Slot { updates, first, second, master });
+        Param::from_mapped_value(id, new, mapper)
+    }
+}
+#[cfg(test)]
+mod tests;
