@@ -13,6 +13,8 @@
 
 pub mod device;
 pub mod eval;
+#[cfg(feature = "compute")]
+pub mod inputs;
 pub mod kinds;
 pub mod model;
 pub mod rl;

@@ -19,8 +19,6 @@ pub enum Dtype {
     F32,
     /// Brain float, 16-bit: what the hub's checkpoints use.
     Bf16,
-    /// IEEE half, 16-bit; values beyond 65504 become infinite.
-    F16,
 }
 
 /// Parameters of `export`.
@@ -47,7 +45,49 @@ impl StageKind for Export {
         PortTypes::default().with("export", ArtifactType::Export)
     }
 
+    #[cfg(not(feature = "compute"))]
     fn run(_params: &Params, _context: &mut StageContext<'_>) -> Result<(), StageError> {
         Err(StageError::NoCompute)
+    }
+
+    #[cfg(feature = "compute")]
+    fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
+        use curricle_datasets::fs;
+
+        use crate::model::weights::{self, Precision};
+        use crate::model::{ModelConfig, weights::load};
+
+        let failed = |error: &dyn std::fmt::Display| StageError::Failed(error.to_string());
+        let input = context.input("model")?;
+        let output = context.output("export")?;
+        let device = crate::device::resolve(&context.runtime().device).map_err(|error| failed(&error))?;
+        let config = ModelConfig::read(&input.path).map_err(|error| failed(&error))?;
+        let model = load(&input.path, &config, &device).map_err(|error| failed(&error))?;
+        let precision = match params.dtype {
+            Dtype::F32 => Precision::F32,
+            Dtype::Bf16 => Precision::Bf16,
+        };
+        weights::save_as(&model, &config, &output, precision).map_err(|error| failed(&error))?;
+        crate::inputs::copy_companions(&input.path, &output)?;
+        let generation = output.join("generation_config.json");
+        if !generation.is_file() {
+            let tokens = config.tokens;
+            let text = serde_json::json!({
+                "bos_token_id": tokens.bos,
+                "do_sample": false,
+                "eos_token_id": tokens.eos,
+                "pad_token_id": tokens.pad,
+            });
+            fs::write(&generation, format!("{text:#}\n").as_bytes()).map_err(|error| failed(&error))?;
+        }
+        let card = format!(
+            "---\nlibrary_name: transformers\npipeline_tag: image-text-to-text\n---\n\n# {}\n\nA Qwen2.5-VL model, exported \
+             by curricle.\n\n- from: `{}`\n- stage key: `{}`\n- number format: {:?}\n",
+            context.stage(),
+            input.reference,
+            context.key(),
+            params.dtype,
+        );
+        fs::write(&output.join("README.md"), card.as_bytes()).map_err(|error| failed(&error))
     }
 }

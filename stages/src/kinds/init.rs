@@ -173,7 +173,117 @@ impl StageKind for Init {
         PortTypes::default().with("model", ArtifactType::Model(model))
     }
 
+    #[cfg(not(feature = "compute"))]
     fn run(_params: &Params, _context: &mut StageContext<'_>) -> Result<(), StageError> {
         Err(StageError::NoCompute)
+    }
+
+    #[cfg(feature = "compute")]
+    fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
+        run::run(params, context)
+    }
+}
+
+#[cfg(feature = "compute")]
+mod run {
+    use curricle_datasets::bpe::ProcessorFiles;
+    use curricle_datasets::{Processor, fs};
+    use curricle_engine::stage::{StageContext, StageError};
+
+    use super::{Params, Template};
+    use crate::model::config::{TextConfig, TokenIds, VisionConfig};
+    use crate::model::{ModelConfig, weights};
+
+    /// What Qwen2.5-VL's template says where a conversation does not begin with a system turn.
+    const DEFAULT_SYSTEM: &str = "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are a helpful \
+                                  assistant.<|im_end|>\n{% endif %}";
+
+    pub(super) fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
+        let failed = |error: &dyn std::fmt::Display| StageError::Failed(error.to_string());
+        let mut corpus = Vec::new();
+        for row in crate::inputs::rows(context.input("data")?)? {
+            let target = row.target();
+            corpus.extend([Some(row.prompt), row.system, target].into_iter().flatten());
+        }
+        let pixels = (params.min_pixels, params.max_pixels);
+        let mut files = ProcessorFiles::train(&corpus, params.vocab_size, pixels).map_err(|error| failed(&error))?;
+        if params.template == Template::Qwen {
+            files.template.insert_str(0, DEFAULT_SYSTEM);
+        }
+        let output = context.output("model")?;
+        files.write(&output).map_err(|error| failed(&error))?;
+        let processor = Processor::open(&output).map_err(|error| failed(&error))?;
+        let config = config(params, &processor);
+        let mistakes = config.mistakes();
+        if !mistakes.is_empty() {
+            return Err(StageError::Failed(mistakes.join("; ")));
+        }
+        // Drawn on the host: the device is only where the model passes through on its way to the disk.
+        let device = crate::device::resolve(&context.runtime().device).map_err(|error| failed(&error))?;
+        let model = config.init(context.seed(), &device);
+        weights::save(&model, &config, &output).map_err(|error| failed(&error))?;
+        let generation = serde_json::json!({
+            "do_sample": false,
+            "eos_token_id": config.tokens.eos,
+            "pad_token_id": config.tokens.pad,
+        });
+        fs::write(&output.join("generation_config.json"), format!("{generation:#}\n").as_bytes())
+            .map_err(|error| failed(&error))
+    }
+
+    fn config(params: &Params, processor: &Processor) -> ModelConfig {
+        let (vision, special) = (&params.vision, processor.special());
+        ModelConfig {
+            text: TextConfig {
+                vocab_size: processor.vocab_size(),
+                hidden_size: params.hidden_size,
+                intermediate_size: params.intermediate,
+                num_hidden_layers: params.layers,
+                num_attention_heads: params.heads,
+                num_key_value_heads: params.kv_heads,
+                max_position_embeddings: params.max_length,
+                rms_norm_eps: 1e-6,
+                rope_theta: params.rope_theta,
+                mrope_section: sections(params.hidden_size / params.heads / 2),
+                max_window_layers: params.layers,
+            },
+            vision: VisionConfig {
+                depth: vision.depth,
+                hidden_size: vision.hidden,
+                intermediate_size: vision.intermediate,
+                num_heads: vision.heads,
+                out_hidden_size: params.hidden_size,
+                window_size: vision.window,
+                fullatt_block_indexes: vision.fullatt.clone(),
+                tokens_per_second: 2,
+            },
+            tokens: TokenIds {
+                image: special.image_pad,
+                video: special.video_pad,
+                vision_start: special.vision_start,
+                vision_end: special.vision_end,
+                bos: Some(special.pad),
+                eos: Some(special.eos),
+                pad: Some(special.pad),
+            },
+            tie_word_embeddings: params.tie,
+            initializer_range: 0.02,
+        }
+    }
+
+    /// Half a head split between time, height and width as in the released models: 16, 24, 24 of 64.
+    fn sections(half: usize) -> [usize; 3] {
+        let side = half * 3 / 8;
+        [half - 2 * side, side, side]
+    }
+
+    #[cfg(test)]
+    mod tests {
+        #[test]
+        fn sections_are_the_released_models() {
+            assert_eq!(super::sections(64), [16, 24, 24]);
+            assert_eq!(super::sections(16), [4, 6, 6]);
+            assert_eq!(super::sections(1), [1, 0, 0]);
+        }
     }
 }

@@ -212,7 +212,106 @@ impl StageKind for Sft {
         PortTypes::default().with("model", ArtifactType::Model(model))
     }
 
+    #[cfg(not(feature = "compute"))]
     fn run(_params: &Params, _context: &mut StageContext<'_>) -> Result<(), StageError> {
         Err(StageError::NoCompute)
     }
+
+    #[cfg(feature = "compute")]
+    fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
+        run::run(params, context)
+    }
 }
+
+#[cfg(feature = "compute")]
+mod run {
+    use curricle_datasets::Processor;
+    use curricle_engine::stage::{StageContext, StageError};
+
+    use super::{Decay, Params, TooLong, Watched};
+    use crate::inputs;
+    use crate::model::{ModelConfig, weights};
+    use crate::train::batch::Walk;
+    use crate::train::checkpoint::Checkpoints;
+    use crate::train::lanes::Lanes;
+    use crate::train::meter::{Patience, Session, Shown, conduct};
+    use crate::train::optimizer::AdamWConfig;
+    use crate::train::schedule::Schedule;
+    use crate::train::supervised::{Longer, Plan, Rows};
+
+    const LOSS: Shown = Shown::lower("loss");
+    const VAL_LOSS: Shown = Shown::lower("val_loss");
+
+    pub(super) fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
+        let failed = |error: &dyn std::fmt::Display| StageError::Failed(error.to_string());
+        let runtime = context.runtime().clone();
+        let device = crate::device::resolve(&runtime.device).map_err(|error| failed(&error))?;
+        let lanes = Lanes::new(runtime.threads, &device).map_err(|error| failed(&error))?;
+        let folder = &context.input("model")?.path;
+        let config = ModelConfig::read(folder).map_err(|error| failed(&error))?;
+        let processor = Processor::open(folder).map_err(|error| failed(&error))?;
+        let limit = params.max_length.unwrap_or(config.text.max_position_embeddings);
+        let longer = match params.too_long {
+            TooLong::Refuse => Longer::Refuse,
+            TooLong::Drop => Longer::Drop,
+            TooLong::Truncate => Longer::Truncate,
+        };
+        let mut rows = |port: &str| -> Result<Option<Rows>, StageError> {
+            let Some(input) = context.optional(port) else { return Ok(None) };
+            let (rows, left_out) = Rows::measure(inputs::rows(input)?, &processor, &lanes, limit, longer)?;
+            if left_out > 0 {
+                context.log(format!("`{port}`: left out {left_out} rows with more than {limit} tokens"));
+            }
+            if rows.is_empty() {
+                return Err(StageError::Failed(format!("`{port}` has no row to learn from")));
+            }
+            Ok(Some(rows))
+        };
+        let (data, val) = (rows("data")?, rows("val")?);
+        let data = data.ok_or_else(|| StageError::Failed("input `data` is not connected".to_owned()))?;
+
+        let walk = Walk::new(context.seed(), data.len(), params.batch, params.micro_batch);
+        let steps = params.steps.unwrap_or_else(|| walk.steps_per_epoch() * params.epochs.unwrap_or(1));
+        let look_every = if params.look_every > 0 { params.look_every } else { walk.steps_per_epoch() };
+        let session = Session {
+            steps,
+            rounds: steps.div_ceil(look_every),
+            by_step: vec![LOSS, Shown::lower("lr"), Shown::lower("grad_norm"), Shown::higher("tokens_per_s")],
+            by_look: if val.is_some() { vec![VAL_LOSS] } else { Vec::new() },
+            patience: params.early_stop.as_ref().map(|stop| match stop.metric {
+                Watched::Loss => Patience { watch: LOSS, by_looks: false, rounds: stop.patience },
+                Watched::ValLoss => Patience { watch: VAL_LOSS, by_looks: true, rounds: stop.patience },
+            }),
+        };
+        let model = weights::load(folder, &config, &device).map_err(|error| failed(&error))?;
+        let plan = Plan {
+            config: config.clone(),
+            processor,
+            data,
+            val,
+            walk,
+            steps,
+            look_every,
+            schedule: Schedule::new(params.lr, params.schedule, params.warmup, steps),
+            adamw: AdamWConfig {
+                betas: params.betas,
+                eps: params.eps,
+                weight_decay: params.weight_decay,
+                decay_matrices_only: params.decay == Decay::Matrices,
+            },
+            max_grad_norm: params.max_grad_norm,
+            freeze: params.freeze.clone(),
+            device,
+            lanes,
+            checkpoints: Checkpoints::below(context.work_dir()),
+            checkpoint_every: runtime.checkpoint_every,
+        };
+        let model = conduct(context, session, model, move |model, meter| plan.run(model, meter))?;
+        let output = context.output("model")?;
+        inputs::copy_companions(folder, &output)?;
+        weights::save(&model, &config, &output).map_err(|error| failed(&error))
+    }
+}
+
+#[cfg(all(test, feature = "compute"))]
+mod tests;

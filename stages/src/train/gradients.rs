@@ -4,7 +4,8 @@
 use std::fmt;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Gradients as Raw, Tensor};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
 
 /// Fields from the root of a module to where a visitor stands.
 #[derive(Debug, Default)]
@@ -31,8 +32,8 @@ impl fmt::Display for Path {
 pub struct Gradients(pub(super) Vec<Option<Tensor<1>>>);
 
 impl Gradients {
-    /// Takes the gradients of `model`'s parameters out of a backward pass through this very copy of it.
-    pub fn take<M: Module>(model: &M, raw: Raw) -> Self {
+    /// Lines up the gradients of a backward pass with `model`'s parameters.
+    pub fn take<M: Module>(model: &M, raw: GradientsParams) -> Self {
         let mut take = Take { raw, out: Vec::new() };
         model.visit(&mut take);
         Self(take.out)
@@ -61,13 +62,13 @@ impl Gradients {
 }
 
 struct Take {
-    raw: Raw,
+    raw: GradientsParams,
     out: Vec<Option<Tensor<1>>>,
 }
 
 impl ModuleVisitor for Take {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let grad = param.val().grad_remove(&mut self.raw);
+        let grad = self.raw.remove::<D>(param.id);
         self.out.push(grad.map(|grad| grad.reshape([-1])));
     }
 }

@@ -28,3 +28,5 @@ pub mod meter;
 pub mod optimizer;
 #[cfg(feature = "compute")]
 mod relay;
+#[cfg(feature = "compute")]
+pub mod supervised;

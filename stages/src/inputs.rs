@@ -1,0 +1,48 @@
+//! A stage's connected inputs → rows, and a model folder's companions → another folder. Refuses to know tensors.
+
+use std::path::Path;
+
+use curricle_datasets::{Row, RowsView, fs, rows};
+use curricle_engine::stage::{InputArtifact, StageError};
+
+/// Files of a model folder that travel with the weights, where they are there.
+const COMPANIONS: [&str; 12] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "video_preprocessor_config.json",
+    "generation_config.json",
+];
+
+/// The rows behind a data port, read as the recipe says.
+pub fn rows(input: &InputArtifact) -> Result<Vec<Row>, StageError> {
+    let view = &input.view;
+    let view = RowsView {
+        columns: view.columns.clone(),
+        answer_marker: view.answer_marker.clone(),
+        group_by: view.group_by.clone(),
+        splits: view.splits.clone(),
+        split: view.split.clone(),
+        limit: view.limit,
+    };
+    rows::load(&input.path, &view).map_err(|error| StageError::Failed(error.to_string()))
+}
+
+/// Copies tokenizer, chat template and settings of one model folder to another.
+pub fn copy_companions(from: &Path, to: &Path) -> Result<(), StageError> {
+    for name in COMPANIONS {
+        let file = from.join(name);
+        if file.is_file() {
+            let copied = fs::read(&file).and_then(|bytes| fs::write(&to.join(name), &bytes));
+            copied.map_err(|error| StageError::Failed(error.to_string()))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! A model, rows and a plan → the model after supervised training. Refuses to know recipes and ports.
+//!
+//! One step: the rows of the step are cut into micro-batches; each goes forward and backward in a lane, on leaves of its
+//! own, with its loss divided by the target tokens of the *whole* step; gradients add up in order, are clipped by their
+//! global norm, and move the weights. What a step computes follows from its number, the seed and the weights before it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+use burn::train::{InferenceStep, TrainOutput, TrainStep};
+use curricle_datasets::{Encoded, Processor, Row};
+use curricle_engine::exec::StageEvent;
+use curricle_engine::stage::StageError;
+use serde_json::json;
+
+use super::batch::Walk;
+use super::checkpoint::{Checkpoints, weights};
+use super::clip::global_norm;
+use super::freeze::{Part, tracked};
+use super::gradients::Gradients;
+use super::lanes::Lanes;
+use super::logprob::Positions;
+use super::loss::nll_sum;
+use super::meter::{History, Meter, Numbers};
+use super::optimizer::{AdamW, AdamWConfig};
+use super::schedule::Schedule;
+use crate::model::{Batch, ModelConfig, Padding, Qwen2_5Vl};
+
+/// Rows of one forward pass.
+pub struct Piece {
+    rows: Vec<Encoded>,
+    /// Factor on the loss: one over the target tokens of the whole step.
+    scale: f64,
+    pad: u32,
+    config: Arc<ModelConfig>,
+    device: Device,
+}
+
+impl Piece {
+    fn nll(&self, model: &Qwen2_5Vl) -> Tensor<1> {
+        let rows: Vec<&Encoded> = self.rows.iter().collect();
+        let batch = Batch::new(&rows, Padding::Right, self.pad, &self.config, &self.device);
+        let chosen = self.rows.iter().map(|row| (&row.ids[..], &row.target[..], 0));
+        nll_sum(&Positions::new(batch.width, chosen), model.hidden(&batch), |h_btd| model.logits(h_btd))
+    }
+}
+
+impl TrainStep for Qwen2_5Vl {
+    type Input = Piece;
+    type Output = Numbers;
+
+    fn step(&self, piece: Piece) -> TrainOutput<Numbers> {
+        let nll = piece.nll(self);
+        let item = Numbers(vec![("nll", f64::from(nll.clone().inner().into_scalar::<f32>()))]);
+        if nll.is_tracked() {
+            TrainOutput::new(self, (nll * piece.scale).backward(), item)
+        } else {
+            TrainOutput { grads: GradientsParams::new(), item }
+        }
+    }
+}
+
+impl InferenceStep for Qwen2_5Vl {
+    type Input = Piece;
+    type Output = Numbers;
+
+    fn step(&self, piece: Piece) -> Numbers {
+        Numbers(vec![("nll", f64::from(piece.nll(self).into_scalar::<f32>()))])
+    }
+}
+
+/// Rows to learn from or to look at, with what planning needs to know of each.
+pub struct Rows {
+    rows: Vec<Row>,
+    /// Tokens of each row.
+    lengths: Vec<usize>,
+    /// Target tokens of each row.
+    targets: Vec<usize>,
+    /// Cuts longer rows.
+    limit: usize,
+}
+
+/// How rows that are too long are met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Longer {
+    /// An error.
+    Refuse,
+    /// Left out.
+    Drop,
+    /// Cut, unless that cuts off an image or every target.
+    Truncate,
+}
+
+impl Rows {
+    /// Encodes every row once to learn its length; the second value is how many were left out.
+    pub fn measure(
+        rows: Vec<Row>,
+        processor: &Processor,
+        lanes: &Lanes,
+        limit: usize,
+        longer: Longer,
+    ) -> Result<(Self, usize), StageError> {
+        let measured = lanes.map(&rows, |row| {
+            let whole = processor.example(row).map_err(|error| StageError::Failed(error.to_string()))?;
+            let length = whole.ids.len();
+            if length > limit && longer == Longer::Refuse {
+                return Err(StageError::Failed(format!(
+                    "row `{}` has {length} tokens, the limit is {limit}; set `too_long` or a larger `max_length`",
+                    row.id
+                )));
+            }
+            let images = if length > limit { whole.images.len() } else { 0 };
+            let mut cut = whole;
+            cut_to(&mut cut, limit);
+            let targets = cut.target.iter().filter(|target| **target).count();
+            let keep = targets > 0 && (length <= limit || (longer == Longer::Truncate && images == 0));
+            Ok(keep.then_some((cut.ids.len(), targets)))
+        });
+        let mut kept = Self { rows: Vec::new(), lengths: Vec::new(), targets: Vec::new(), limit };
+        let all = rows.len();
+        for (row, measure) in rows.into_iter().zip(measured) {
+            if let Some((length, targets)) = measure? {
+                kept.rows.push(row);
+                kept.lengths.push(length);
+                kept.targets.push(targets);
+            }
+        }
+        let left_out = all - kept.rows.len();
+        Ok((kept, left_out))
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Is there none?
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    fn encode(&self, chosen: &[usize], processor: &Processor) -> Result<Vec<Encoded>, StageError> {
+        let encode = |row: &usize| {
+            let mut encoded = processor.example(&self.rows[*row])?;
+            cut_to(&mut encoded, self.limit);
+            Ok(encoded)
+        };
+        let encoded: Result<_, curricle_datasets::EncodeError> = chosen.iter().map(encode).collect();
+        encoded.map_err(|error| StageError::Failed(error.to_string()))
+    }
+}
+
+fn cut_to(row: &mut Encoded, limit: usize) {
+    row.ids.truncate(limit);
+    row.target.truncate(limit);
+}
+
+/// Everything that a supervised run needs besides the model.
+pub struct Plan {
+    /// Dimensions of the model.
+    pub config: ModelConfig,
+    /// Encodes rows.
+    pub processor: Processor,
+    /// Rows to learn from.
+    pub data: Rows,
+    /// Rows to look at.
+    pub val: Option<Rows>,
+    /// Which rows a step holds.
+    pub walk: Walk,
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Steps between looks.
+    pub look_every: usize,
+    /// Learning rate by step.
+    pub schedule: Schedule,
+    /// AdamW's numbers.
+    pub adamw: AdamWConfig,
+    /// Largest global norm; 0 does not clip.
+    pub max_grad_norm: f64,
+    /// Parts that stay as they are.
+    pub freeze: Vec<Part>,
+    /// Where it computes.
+    pub device: Device,
+    /// On how many threads.
+    pub lanes: Lanes,
+    /// Where its checkpoints lie.
+    pub checkpoints: Checkpoints,
+    /// Steps between checkpoints; 0 writes one only when interrupted.
+    pub checkpoint_every: usize,
+}
+
+impl Plan {
+    /// Runs every step that no earlier attempt finished, and returns the model after the last.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError::Interrupted`] after writing a checkpoint; a failure where a row can't be encoded, a gradient is not
+    /// finite or the disk refuses.
+    pub fn run(self, model: Qwen2_5Vl, meter: &mut Meter) -> Result<Qwen2_5Vl, StageError> {
+        let failed = |error: super::checkpoint::CheckpointError| StageError::Failed(error.to_string());
+        let (mut model, mut adamw, mut saved) = (model, AdamW::new(self.adamw), 0);
+        if let Some(found) = self.checkpoints.latest(|said| meter.log(said)) {
+            model = found.restore(model).map_err(failed)?;
+            adamw = AdamW::restore(self.adamw, &model, |name| found.tensor(name));
+            saved = found.step;
+            let history = serde_json::from_value::<History>(found.state["history"].clone());
+            meter.resume(found.step, history.unwrap_or_default());
+        }
+        for step in saved..self.steps {
+            let due = self.checkpoint_every > 0 && step > 0 && step.is_multiple_of(self.checkpoint_every);
+            let stop = meter.should_stop();
+            if (due || stop) && step != saved {
+                let mut tensors = weights(&model);
+                tensors.extend(adamw.save(&model));
+                let state = json!({ "history": meter.history() });
+                self.checkpoints.save(step, &tensors, state).map_err(failed)?;
+                meter.report(StageEvent::Checkpoint { step });
+            }
+            if stop {
+                return Err(StageError::Interrupted { step });
+            }
+            let (next, numbers) = self.step(model, &mut adamw, step)?;
+            model = next;
+            meter.step(step + 1, numbers);
+            let last = step + 1 == self.steps;
+            if (step + 1).is_multiple_of(self.look_every) || last {
+                let looked = self.val.as_ref().map(|val| self.look(&model, val)).transpose()?;
+                if meter.look(looked) && !last {
+                    meter.log(format!("stopped early after step {}", step + 1));
+                    break;
+                }
+            }
+        }
+        Ok(model)
+    }
+
+    fn step(&self, model: Qwen2_5Vl, adamw: &mut AdamW, step: usize) -> Result<(Qwen2_5Vl, Numbers), StageError> {
+        let began = Instant::now();
+        let pieces = self.walk.step(step, &self.data.lengths);
+        let rows = pieces.concat();
+        let targets: usize = rows.iter().map(|row| self.data.targets[*row]).sum();
+        let tokens: usize = rows.iter().map(|row| self.data.lengths[*row]).sum();
+        let jobs: Vec<_> = pieces.into_iter().map(|piece| (piece, model.clone())).collect();
+        let work = |(rows, model): (Vec<usize>, Qwen2_5Vl)| {
+            let piece = self.piece(&self.data, &rows, 1.0 / targets as f64)?;
+            let model = tracked(model, &self.freeze);
+            let output = TrainStep::step(&model, piece);
+            Ok((Gradients::take(&model, output.grads), output.item.get("nll").unwrap_or_default()))
+        };
+        let start = Ok((Gradients::default(), 0.0));
+        let (gradients, nll) = self.lanes.fold(jobs, work, start, |sum: Result<_, StageError>, piece| {
+            let ((sum, nll), (more, more_nll)): ((Gradients, f64), (Gradients, f64)) = (sum?, piece?);
+            Ok((sum.plus(more), nll + more_nll))
+        })?;
+        let (gradients, norm) = global_norm(gradients, self.max_grad_norm);
+        if !norm.is_finite() {
+            return Err(StageError::Failed(format!(
+                "the gradient of step {} is not finite; try a smaller `lr` or a smaller `max_grad_norm`",
+                step + 1
+            )));
+        }
+        let lr = self.schedule.at(step);
+        let model = adamw.step(model, gradients, lr);
+        let numbers = Numbers(vec![
+            ("loss", nll / targets as f64),
+            ("lr", lr),
+            ("grad_norm", norm),
+            ("tokens_per_s", tokens as f64 / began.elapsed().as_secs_f64()),
+        ]);
+        Ok((model, numbers))
+    }
+
+    /// Mean loss over the target tokens of all of `val`.
+    fn look(&self, model: &Qwen2_5Vl, val: &Rows) -> Result<Numbers, StageError> {
+        let order: Vec<usize> = (0..val.len()).collect();
+        let jobs: Vec<_> = order.chunks(16).map(|rows| (rows.to_vec(), model.clone())).collect();
+        let work = |(rows, model): (Vec<usize>, Qwen2_5Vl)| {
+            Ok(InferenceStep::step(&model, self.piece(val, &rows, 1.0)?).get("nll").unwrap_or_default())
+        };
+        let sum = |sum: Result<f64, StageError>, piece: Result<f64, StageError>| Ok(sum? + piece?);
+        let nll = self.lanes.fold(jobs, work, Ok(0.0), sum)?;
+        Ok(Numbers(vec![("val_loss", nll / val.targets.iter().sum::<usize>() as f64)]))
+    }
+
+    fn piece(&self, rows: &Rows, chosen: &[usize], scale: f64) -> Result<Piece, StageError> {
+        Ok(Piece {
+            rows: rows.encode(chosen, &self.processor)?,
+            scale,
+            pad: self.processor.special().pad,
+            config: Arc::new(self.config.clone()),
+            device: self.device.clone(),
+        })
+    }
+}
