@@ -120,6 +120,9 @@ impl<'a> Params<'a> {
         if schema.get("properties").is_some() {
             self.table(schema, depth);
         }
+        if schema.get("additionalProperties").is_some_and(Value::is_object) {
+            self.property("NAME", &schema["additionalProperties"], false, depth);
+        }
         for one in alternatives(schema) {
             let one = self.resolve(one);
             let constant = one["properties"].as_object().and_then(|properties| constant(properties));

@@ -249,7 +249,9 @@ fn runtimes(
     let mut exact = Vec::new();
     for (name, runtime) in &recipe.runtime_stages {
         if let Some(found) = names.entries.get(&name.value) {
-            found.iter().for_each(|&own| runtimes[own] = runtime.clone());
+            for &own in found {
+                runtimes[own] = runtime.clone();
+            }
         } else if let Some(&own) = names.drafts.get(&name.value) {
             exact.push((own, runtime.clone()));
         } else {

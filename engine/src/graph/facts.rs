@@ -36,7 +36,7 @@ pub(super) fn model(entry: &ModelEntry, mistakes: &mut Vec<Diagnostic>) -> Optio
     let config = path.join("config.json");
     let read = fs::read_to_string(&config).map_err(|error| error.to_string());
     match read.and_then(|text| serde_json::from_str::<Value>(&text).map_err(|error| error.to_string())) {
-        Ok(config) => Some(Outside { origin, ty: config_facts(&config, assumed) }),
+        Ok(config) => Some(Outside { origin, ty: config_facts(&config, &assumed) }),
         Err(cause) => {
             let message = format!("`{title}` is no model: its `config.json` can't be read");
             let help = "a model is a folder with `config.json`, `model.safetensors` and `tokenizer.json`";
@@ -95,7 +95,7 @@ fn unverified(title: &str, span: crate::recipe::Span, why: &str, assumes: bool) 
     Diagnostic::note("unverified", message).at(span, label).help(help)
 }
 
-fn config_facts(config: &Value, assumed: ModelType) -> ModelType {
+fn config_facts(config: &Value, assumed: &ModelType) -> ModelType {
     let text = config.get("text_config");
     let number = |key: &str| {
         let value = config.get(key).or_else(|| text?.get(key))?;
@@ -111,7 +111,8 @@ fn config_facts(config: &Value, assumed: ModelType) -> ModelType {
 /// The first row of a data set; none if it is in no format that shows it in its first line.
 fn first_row(path: &Path) -> Option<serde_json::Map<String, Value>> {
     let file = if fs::is_dir(path) {
-        let mut rows: Vec<_> = fs::list(path).ok()?.into_iter().filter(|name| name.ends_with(".jsonl")).collect();
+        let is_jsonl = |name: &String| Path::new(name).extension().is_some_and(|extension| extension == "jsonl");
+        let mut rows: Vec<_> = fs::list(path).ok()?.into_iter().filter(is_jsonl).collect();
         if let Some(index) = rows.iter().position(|name| name == "rows.jsonl") {
             rows.swap(0, index);
             rows.truncate(1);

@@ -13,7 +13,9 @@ pub(super) fn topological(needs: &[Vec<usize>]) -> Vec<usize> {
     for (stage, needed) in needs.iter().enumerate() {
         let needed: BTreeSet<_> = needed.iter().copied().collect();
         waiting[stage] = needed.len();
-        needed.into_iter().for_each(|producer| followers[producer].push(stage));
+        for producer in needed {
+            followers[producer].push(stage);
+        }
     }
     let mut ready: BTreeSet<usize> = (0..needs.len()).filter(|&stage| waiting[stage] == 0).collect();
     let mut order = Vec::with_capacity(needs.len());
@@ -34,7 +36,9 @@ pub(super) fn circles(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let mut graph = DiGraph::<(), (), usize>::default();
     let nodes: Vec<_> = needs.iter().map(|_| graph.add_node(())).collect();
     for (stage, needed) in needs.iter().enumerate() {
-        needed.iter().for_each(|&producer| _ = graph.add_edge(nodes[stage], nodes[producer], ()));
+        for &producer in needed {
+            graph.add_edge(nodes[stage], nodes[producer], ());
+        }
     }
     let knots = tarjan_scc(&graph).into_iter().filter_map(|knot| {
         let members: BTreeSet<usize> = knot.iter().map(|node| node.index()).collect();

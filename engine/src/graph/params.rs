@@ -142,7 +142,7 @@ impl<'a> Walk<'a, '_, '_> {
             self.found += 1;
         }
         for (key, below) in map.iter_mut() {
-            if let Some(schema) = shape.properties.get(key) {
+            if let Some(schema) = shape.properties.get(key).copied().or(shape.others) {
                 path.push(key.clone());
                 self.object(schema, below, path);
                 path.pop();
@@ -170,35 +170,39 @@ impl<'a> Walk<'a, '_, '_> {
         if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
             return self.shape(self.root.pointer(target.trim_start_matches('#'))?, map);
         }
-        if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        let others = schema.get("additionalProperties").filter(|others| others.is_object());
+        let properties = schema.get("properties").and_then(Value::as_object);
+        if properties.is_some() || others.is_some() {
             let required = schema.get("required").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
             let required = required.iter().filter_map(Value::as_str).collect();
             return Some(Shape {
-                properties: properties.iter().map(|(key, value)| (key.clone(), value)).collect(),
+                properties: properties.into_iter().flatten().map(|(key, value)| (key.clone(), value)).collect(),
                 required,
                 closed,
+                others,
             });
         }
         let alternatives = ["allOf", "anyOf", "oneOf"].iter().find_map(|key| schema.get(*key)?.as_array())?;
-        let mut fitting =
-            alternatives.iter().filter(|one| self.may_be(one, map)).filter_map(|one| self.shape(one, map));
+        let mut fitting = alternatives.iter().filter(|one| may_be(one, map)).filter_map(|one| self.shape(one, map));
         let shape = fitting.next()?;
         fitting.next().is_none().then_some(shape)
     }
+}
 
-    /// Could the table be this alternative, judged by its constant keys (`kind = "pad"`)?
-    fn may_be(&self, schema: &'a Value, map: &Map<String, Value>) -> bool {
-        let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return true };
-        properties.iter().all(|(key, property)| match property.get("const") {
-            Some(constant) => map.get(key) == Some(constant),
-            None => true,
-        })
-    }
+/// Could the table be this alternative, judged by its constant keys (`kind = "pad"`)?
+fn may_be(schema: &Value, map: &Map<String, Value>) -> bool {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return true };
+    properties.iter().all(|(key, property)| match property.get("const") {
+        Some(constant) => map.get(key) == Some(constant),
+        None => true,
+    })
 }
 
 struct Shape<'a> {
     properties: std::collections::BTreeMap<String, &'a Value>,
     required: Vec<&'a str>,
     closed: bool,
+    /// Schema of keys of any other name.
+    others: Option<&'a Value>,
 }

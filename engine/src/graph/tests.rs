@@ -99,7 +99,7 @@ fn graph(stages: &str) -> Graph {
 }
 
 fn wrong(stages: &str) -> Vec<String> {
-    let diagnostics = checked(stages).err().expect("a mistake");
+    let diagnostics = checked(stages).expect_err("a mistake");
     let errors = diagnostics.list().iter().filter(|one| one.severity == crate::diagnostic::Severity::Error);
     errors.map(|one| format!("{}: {}", one.code, one.message)).collect()
 }
@@ -135,7 +135,7 @@ fn each_makes_a_stage_per_item_and_after_may_name_them_all() {
 #[test]
 fn data_kept_for_evaluation_is_followed_to_training() {
     let stages = stage("f", "filter", "data = \"data.exam\"") + &stage("g", "filter", "data = \"f.data\"");
-    let diagnostics = checked(&(stages + &stage("t", "train", "data = \"g.data\""))).err().unwrap();
+    let diagnostics = checked(&(stages + &stage("t", "train", "data = \"g.data\""))).unwrap_err();
     let leak = diagnostics.list().iter().find(|one| one.code == "eval-leak").unwrap();
     assert!(leak.help.as_ref().unwrap().contains("data.exam -> f.data -> g.data -> t.data"), "{leak:?}");
     assert_eq!(leak.labels.len(), 4, "training, two stages on the way, the role");

@@ -123,7 +123,7 @@ fn schema_number(top: &mut Fields<'_, '_>, start: Span) {
             top.report(newer.at(*span, "").help(format!("{help}; a newer version is needed")));
         }
         Some(other) => {
-            top.report(Diagnostic::error("schema", "this format does not exist").at(other.span, "").help(help))
+            top.report(Diagnostic::error("schema", "this format does not exist").at(other.span, "").help(help));
         }
     }
 }
@@ -297,7 +297,7 @@ impl Reader<'_> {
         }
         let sum: f64 = splits.values().sum();
         if !bad && (sum - 1.0).abs() > 1e-6 {
-            let message = format!("the splits of {title} share out {:.4} of its rows, not 1", sum);
+            let message = format!("the splits of {title} share out {sum:.4} of its rows, not 1");
             let help = "make them add up to 1; name rows that nobody should get `unused`";
             self.mistakes.push(Diagnostic::error("splits", message).at(table.span, "").help(help));
         }
@@ -370,7 +370,7 @@ impl Reader<'_> {
         StageEntry { name, kind, inputs: references, params, each, after }
     }
 
-    fn runtime(&mut self, table: Option<&Table>) -> (Option<usize>, Runtime, Vec<(At<String>, Runtime)>) {
+    fn runtime(&mut self, table: Option<&Table>) -> (Option<usize>, Runtime, Overridden) {
         let Some(table) = table else { return (None, Runtime::default(), Vec::new()) };
         let mut fields = Fields::new(table, "`[runtime]`", &mut self.mistakes);
         let runtime = settings(&mut fields, &Runtime::default());
@@ -392,6 +392,9 @@ impl Reader<'_> {
         (jobs, runtime, overrides)
     }
 }
+
+/// `[runtime.stages.x]` by name, laid over `[runtime]`.
+type Overridden = Vec<(At<String>, Runtime)>;
 
 /// Reads what a runtime table says, over what holds otherwise.
 fn settings(fields: &mut Fields<'_, '_>, base: &Runtime) -> Runtime {
