@@ -104,8 +104,10 @@ impl Bench {
         let pid = match victim {
             Victim::Run => child.id(),
             Victim::Worker => {
-                let children = format!("/proc/{0}/task/{0}/children", child.id());
-                fs::read_to_string(children).unwrap().split_whitespace().next().unwrap().parse().unwrap()
+                // A worker is the child of the thread that looks after its stage.
+                let tasks = fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+                let children = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok());
+                children.collect::<String>().split_whitespace().next().unwrap().parse().unwrap()
             }
         };
         assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
