@@ -65,7 +65,11 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
             text += &format!("{}{more}\n", " ".repeat(width + 2 + 5 + 2 + 8 + 2));
         }
     }
-    text + &format!("\n{}\n", plan.summary())
+    let missing = match plan.missing().len() {
+        0 => String::new(),
+        count => format!("; {count} missing inputs keep it from running here"),
+    };
+    text + &format!("\n{}{missing}\n", plan.summary())
 }
 
 fn failure(error: &PlanError) -> Failure {

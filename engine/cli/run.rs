@@ -33,7 +33,8 @@ pub fn run(args: &RunArgs, paint: Paint) -> Result<Exit, Failure> {
         paint.data(&plan::text(&plan, paint))?;
         return Ok(plan::exit(&plan, args.exit_code));
     }
-    preflight(graph, &plan, &device::available).map_err(|error| Failure::new(Exit::Invalid, error.to_string()))?;
+    preflight(graph, &plan, &device::available)
+        .map_err(|error| Failure::new(Exit::Invalid, format!("{error}\n  help: {}", error.help())))?;
     paint.say(&format!("{}: {}", plan.recipe, plan.summary()));
 
     let failed = |error: fs::FsError| Failure::new(Exit::Store, error.to_string());

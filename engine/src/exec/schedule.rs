@@ -56,6 +56,16 @@ pub enum RunError {
     },
 }
 
+impl RunError {
+    /// How to go on.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "put the files there, or point at them: `--set data.NAME.source=file:PATH`",
+            Self::Device { .. } => "choose another: `--set runtime.device=cpu`",
+        }
+    }
+}
+
 fn missing_text(missing: &[(String, Missing)]) -> String {
     let line = |(stage, missing): &(String, Missing)| {
         let Missing { port, reference, source } = missing;

@@ -22,15 +22,15 @@ pub(super) fn compare(old: &KeyPreimage, new: &KeyPreimage, connection: impl Fn(
     if old.format != new.format {
         reasons.push(Reason::FormatChanged { old: old.format, new: new.format });
     }
-    if old.kind != new.kind {
-        // Parameters of two kinds have nothing to compare.
-        reasons.push(Reason::KindChanged { old: old.kind.clone(), new: new.kind.clone() });
-    } else {
+    if old.kind == new.kind {
         if old.version != new.version {
             let kind = new.kind.clone();
             reasons.push(Reason::VersionChanged { kind, old: old.version, new: new.version });
         }
         params("", &old.params, &new.params, &mut reasons);
+    } else {
+        // Parameters of two kinds have nothing to compare.
+        reasons.push(Reason::KindChanged { old: old.kind.clone(), new: new.kind.clone() });
     }
     if old.seed != new.seed {
         reasons.push(Reason::SeedChanged { old: old.seed, new: new.seed });

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Decision, Plan, Step};
 use crate::graph::Graph;
+use crate::store::Artifact;
 
 impl Plan {
     /// The document; `graph` is the one the plan was made of.
@@ -51,7 +52,7 @@ impl Plan {
             "missing": step.missing.iter().map(|missing| json!({
                 "port": missing.port, "reference": missing.reference, "source": missing.source,
             })).collect::<Vec<_>>(),
-            "artifact": step.artifact.as_ref().map(|artifact| artifact.dir()),
+            "artifact": step.artifact.as_ref().map(Artifact::dir),
         })
     }
 }

@@ -95,12 +95,12 @@ impl Scored<'_> {
     }
 }
 
+/// Right-or-wrong scores are a proportion; anything else is resampled.
 fn interval(scores: &[f64]) -> super::Interval {
-    if scores.iter().all(|score| *score == 0.0 || *score == 1.0) {
-        wilson(scores.iter().filter(|score| **score == 1.0).count(), scores.len())
-    } else {
-        bootstrap_mean(scores)
-    }
+    let is = |score: &f64, value: f64| score.total_cmp(&value).is_eq();
+    let right = scores.iter().filter(|score| is(score, 1.0)).count();
+    let wrong = scores.iter().filter(|score| is(score, 0.0)).count();
+    if right + wrong == scores.len() { wilson(right, scores.len()) } else { bootstrap_mean(scores) }
 }
 
 /// Each evaluation against the one before it on the same data: over all items, then by group.
