@@ -120,8 +120,8 @@ pub fn table(rows: &[Vec<String>]) -> String {
         }
         text += "|\n";
         if index == 0 {
-            text += &widths.iter().map(|width| format!("| {} ", "-".repeat(*width))).collect::<String>();
-            text += "|\n";
+            let rules: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+            text += &format!("| {} |\n", rules.join(" | "));
         }
     }
     text
