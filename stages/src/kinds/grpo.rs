@@ -73,6 +73,8 @@ pub struct Params {
     pub top_p: f64,
     /// Samples from this many likeliest tokens; 0 takes all.
     pub top_k: usize,
+    /// Completions generated together.
+    pub rollout_batch: usize,
     /// Text added to every prompt: the paper's template asks for thinking and a boxed answer.
     pub instruction: Option<String>,
     /// Weight of each reward.
@@ -121,6 +123,7 @@ impl Default for Params {
             temperature: 1.0,
             top_p: 1.0,
             top_k: 0,
+            rollout_batch: 32,
             instruction: None,
             reward: Weights::default(),
             select: Select::default(),
@@ -159,6 +162,7 @@ impl StageKind for Grpo {
             ("steps", params.steps),
             ("prompts", params.prompts),
             ("max_new_tokens", params.max_new_tokens),
+            ("rollout_batch", params.rollout_batch),
             ("updates", params.updates),
             ("epochs", params.epochs),
             ("micro_batch", params.micro_batch),

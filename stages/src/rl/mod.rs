@@ -6,12 +6,13 @@
 //!             eq. 1      eq. 3         eq. 4       eq. 2 (+ KL)
 //! ```
 //!
+//! - `questions`: rows → encoded prompts, and verdicts on answers;
 //! - `rollout`: prompts × group → completions, each from a seed of its own;
 //! - [`reward`]: completion → rewards in [0, 1], their weighted sum (eq. 1 is the accuracy reward);
 //! - [`advantage`]: rewards of a group → advantages (eq. 3);
 //! - [`select`]: accuracy advantages → the samples trained on (eq. 4 is PAD's softmax);
-//! - `objective`: log-probabilities and advantages → loss (eq. 2, clipped; KL to the stage's own start);
-//! - `step`: the five in a row;
+//! - [`objective`]: log-probabilities and advantages → loss (eq. 2, clipped; KL to the stage's own start);
+//! - `update`: chosen samples → optimizer steps; `step`: all of it in a row; `run`: the steps of a stage;
 //! - [`seed`]: where every draw of a step comes from.
 //!
 //! Eq. 2 as printed has `π_ref` in the ratio and one ratio per sequence. As in the released code, and GRPO itself, it is
@@ -21,6 +22,17 @@
 //! which stage of a curriculum it serves.
 
 pub mod advantage;
+pub mod objective;
+#[cfg(feature = "compute")]
+pub mod questions;
 pub mod reward;
+#[cfg(feature = "compute")]
+pub mod rollout;
+#[cfg(feature = "compute")]
+pub mod run;
 pub mod seed;
 pub mod select;
+#[cfg(feature = "compute")]
+pub mod step;
+#[cfg(feature = "compute")]
+pub mod update;

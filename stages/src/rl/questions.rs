@@ -1,0 +1,135 @@
+//! A data port and a model folder → rows to ask, encoded on demand, and verdicts on answers. Images stay on disk until
+//! their row is asked. Refuses to know who asks: training and evaluation both do.
+
+use std::path::Path;
+
+use curricle_datasets::rows;
+use curricle_datasets::{Encoded, Row, RowsView};
+use curricle_datasets::tokenize::Processor;
+use curricle_engine::stage::{DataView, StageError};
+
+use super::reward::Answered;
+use crate::model::{ModelConfig, Sampling};
+
+/// Rows with answers, and the processor of the model that is asked.
+#[derive(Debug)]
+pub struct Questions {
+    rows: Vec<Row>,
+    processor: Processor,
+    /// Longest prompt that leaves room for a completion.
+    longest: usize,
+}
+
+impl Questions {
+    /// Opens rows and processor; `instruction` is added to every prompt.
+    ///
+    /// # Errors
+    /// Where files can't be read, a row has no answer, or there is no row.
+    pub fn open(
+        data: (&Path, &DataView),
+        model_dir: &Path,
+        config: &ModelConfig,
+        max_new_tokens: usize,
+        instruction: Option<&str>,
+    ) -> Result<Self, StageError> {
+        let mut rows = rows::load(data.0, &rows_view(data.1)).map_err(|e| StageError::while_doing("reading rows", e))?;
+        if rows.is_empty() {
+            return Err(StageError::Failed(format!("`{}` holds no rows", data.0.display())));
+        }
+        if let Some(row) = rows.iter().find(|row| row.answer.is_none()) {
+            return Err(StageError::Failed(format!("row `{}` has no `answer` to judge completions by", row.id)));
+        }
+        if let Some(instruction) = instruction {
+            for row in &mut rows {
+                row.prompt = instructed(&row.prompt, instruction);
+            }
+        }
+        let processor = Processor::open(model_dir).map_err(|e| StageError::while_doing("opening the tokenizer", e))?;
+        let longest = config.text.max_position_embeddings.saturating_sub(max_new_tokens);
+        Ok(Self { rows, processor, longest })
+    }
+
+    /// Every row.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Keeps the first `limit` rows.
+    pub fn truncate(&mut self, limit: usize) {
+        self.rows.truncate(limit);
+    }
+
+    /// A row as the model is asked it.
+    ///
+    /// # Errors
+    /// Where an image can't be read, or the prompt leaves no room for a completion.
+    pub fn encode(&self, row: usize) -> Result<Encoded, StageError> {
+        let row = &self.rows[row];
+        let encoded = self.processor.prompt(row).map_err(|e| StageError::while_doing("encoding a prompt", e))?;
+        if encoded.ids.len() > self.longest {
+            return Err(StageError::Failed(format!(
+                "row `{}` has {} tokens; the model's positions leave room for {} before a completion",
+                row.id,
+                encoded.ids.len(),
+                self.longest
+            )));
+        }
+        Ok(encoded)
+    }
+
+    /// Text of a completion.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        self.processor.decode(ids, true)
+    }
+
+    /// A completion next to what was asked for.
+    pub fn answered<'a>(&'a self, row: usize, text: &'a str) -> Answered<'a> {
+        let row = &self.rows[row];
+        Answered { text, answer: row.answer.as_deref().unwrap_or_default(), choices: &row.choices }
+    }
+
+    /// The token that fills up short rows.
+    pub fn pad(&self) -> u32 {
+        self.processor.special().pad
+    }
+
+    /// How completions are drawn: the end of the turn stops; image and control tokens, and ids without text, are barred.
+    pub fn sampling(&self, config: &ModelConfig, draws: Draws) -> Sampling {
+        let special = self.processor.special();
+        let thinking = [special.think_start, special.think_end];
+        let mut banned = self.processor.control_ids();
+        banned.retain(|&id| !thinking.contains(&Some(id)));
+        banned.extend(self.processor.vocab_size() as u32..config.text.vocab_size as u32);
+        Sampling {
+            temperature: draws.temperature as f32,
+            top_p: draws.top_p as f32,
+            top_k: draws.top_k,
+            max_new_tokens: draws.max_new_tokens,
+            stop: vec![special.eos],
+            banned,
+        }
+    }
+}
+
+/// The sampling parameters of a stage.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Draws {
+    /// 0 takes the likeliest token.
+    pub temperature: f64,
+    /// Probability kept.
+    pub top_p: f64,
+    /// Tokens kept; 0 keeps all.
+    pub top_k: usize,
+    /// Longest completion.
+    pub max_new_tokens: usize,
+}
+
+/// A prompt with an instruction after it, as the released `math_format.jinja` joins them.
+fn instructed(prompt: &str, instruction: &str) -> String {
+    format!("{} {}", prompt.trim(), instruction.trim())
+}
+
+fn rows_view(view: &DataView) -> RowsView {
+    let DataView { columns, answer_marker, group_by, splits, split, limit } = view.clone();
+    RowsView { columns, answer_marker, group_by, splits, split, limit }
+}

@@ -1,0 +1,83 @@
+//! Prompts × group → completions, on every lane at once. Refuses to know rewards.
+//!
+//! Each completion has a seed of its own, made from (stage, step, prompt, sample), and prompts are cut into batches by
+//! their number alone; so the number of lanes changes the time and not one token.
+
+use burn::tensor::Device;
+use curricle_datasets::Encoded;
+
+use crate::model::{Completion, ModelConfig, Qwen2_5Vl, Sampling, generate};
+use crate::train::lanes::Lanes;
+
+/// A plain (not tracked) model, ready to complete.
+#[derive(Clone, Copy)]
+pub struct Generator<'a> {
+    /// The model.
+    pub model: &'a Qwen2_5Vl,
+    /// Its sizes.
+    pub config: &'a ModelConfig,
+    /// How tokens are drawn.
+    pub sampling: &'a Sampling,
+    /// Completions generated together.
+    pub batch: usize,
+    /// Threads.
+    pub lanes: &'a Lanes,
+    /// Where the model lies.
+    pub device: &'a Device,
+}
+
+impl Generator<'_> {
+    /// One completion per prompt and seed, in order. Equal prompts next to each other are read once.
+    ///
+    /// # Panics
+    /// Where there are not as many seeds as prompts.
+    pub fn complete(&self, prompts: &[&Encoded], seeds: &[u64]) -> Vec<Completion> {
+        assert_eq!(prompts.len(), seeds.len(), "one seed per prompt");
+        let jobs = prompts.chunks(self.batch).zip(seeds.chunks(self.batch));
+        let Self { model, config, sampling, device, .. } = *self;
+        let work = |(prompts, seeds): (&[&Encoded], &[u64])| generate(model, config, prompts, sampling, seeds, device);
+        self.lanes.map(jobs, work).into_iter().flatten().collect()
+    }
+}
+
+/// One completion of a rollout.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// Row that was asked.
+    pub row: usize,
+    /// Prompt and completion; the completion's tokens are the targets.
+    pub sequence: Encoded,
+    /// Tokens of the completion, its stop token included.
+    pub tokens: usize,
+    /// Its text.
+    pub text: String,
+    /// Did it end by itself, rather than at the limit?
+    pub finished: bool,
+}
+
+impl Sample {
+    /// Joins a prompt with what was said to it.
+    pub fn new(row: usize, prompt: &Encoded, completion: &Completion, text: String) -> Self {
+        let tokens = completion.ids.len();
+        let mut sequence = prompt.clone();
+        sequence.target = vec![false; prompt.ids.len()];
+        sequence.ids.extend(&completion.ids);
+        sequence.target.resize(sequence.ids.len(), true);
+        Self { row, sequence, tokens, text, finished: completion.finished }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_completion_is_learnt() {
+        let prompt = Encoded { ids: vec![5, 6], target: vec![false; 2], images: Vec::new() };
+        let completion = Completion { ids: vec![7, 8, 9], finished: true };
+        let sample = Sample::new(3, &prompt, &completion, "text".into());
+        assert_eq!(sample.sequence.ids, [5, 6, 7, 8, 9]);
+        assert_eq!(sample.sequence.target, [false, false, true, true, true]);
+        assert_eq!((sample.row, sample.tokens, sample.finished), (3, 3, true));
+    }
+}

@@ -1,0 +1,228 @@
+//! Chosen samples of a rollout → the model after its optimizer steps (arXiv 2506.04207, eq. 2).
+//!
+//! ```text
+//! reference, old log-probabilities (forward only, where needed)
+//! for each pass, for each mini-batch:  micro-batches ──lanes: loss, backward──▶ sum ──clip──▶ AdamW
+//! ```
+//!
+//! Log-probabilities are those of the distribution that was sampled from, so logits are divided by the temperature. With
+//! one optimizer step per rollout the ratio is 1, and no forward pass for old ones runs. Refuses to know rewards and how
+//! samples were chosen.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use curricle_datasets::Encoded;
+use rand::seq::SliceRandom;
+
+use super::objective::mean::token_weights;
+use super::objective::{Loss, Tokens, grpo};
+use super::seed::{Purpose, stream};
+use crate::kinds::grpo::Params;
+use crate::model::{Batch, ModelConfig, Padding, Qwen2_5Vl};
+use crate::train::clip::global_norm;
+use crate::train::freeze::tracked;
+use crate::train::gradients::Gradients;
+use crate::train::lanes::Lanes;
+use crate::train::logprob::Positions;
+use crate::train::optimizer::AdamW;
+
+/// The model that learns, and its optimizer.
+pub struct Learner {
+    /// Plain weights.
+    pub model: Qwen2_5Vl,
+    /// Moments of the weights.
+    pub optimizer: AdamW,
+}
+
+/// A chosen sample.
+pub struct Chosen<'a> {
+    /// Prompt and completion; the completion's tokens are the targets.
+    pub sequence: &'a Encoded,
+    /// Tokens of the completion.
+    pub tokens: usize,
+    /// Its advantage.
+    pub advantage: f32,
+}
+
+/// What an update has to know besides its samples.
+pub struct Updater<'a> {
+    /// Parameters of the stage.
+    pub params: &'a Params,
+    /// Sizes of the model.
+    pub config: &'a ModelConfig,
+    /// The stage's own start, if the KL term is on.
+    pub reference: Option<&'a Qwen2_5Vl>,
+    /// The token that fills up.
+    pub pad: u32,
+    /// Root of the stage's randomness.
+    pub seed: u64,
+    /// Threads.
+    pub lanes: &'a Lanes,
+    /// Where the model lies.
+    pub device: &'a Device,
+}
+
+/// Numbers of the optimizer steps of one rollout, each a mean over them.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Report {
+    /// The loss.
+    pub loss: f64,
+    /// Share of tokens under the clip.
+    pub clipped: f64,
+    /// KL to the reference; 0 without one.
+    pub kl: f64,
+    /// Global norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Optimizer steps left out because their gradient was not finite.
+    pub not_finite: usize,
+}
+
+/// A sample with what forward passes said of it.
+struct Prepared<'a> {
+    sample: &'a Chosen<'a>,
+    old: Option<Vec<f32>>,
+    reference: Option<Vec<f32>>,
+}
+
+impl Updater<'_> {
+    /// Runs the optimizer steps of rollout `step` at learning rate `lr` on at least one sample.
+    pub fn run(&self, step: usize, lr: f64, mut learner: Learner, samples: &[Chosen<'_>]) -> (Learner, Report) {
+        let reference = self.reference.map(|model| self.logprobs(model, samples));
+        let (updates, epochs) = (self.params.updates.min(samples.len()), self.params.epochs);
+        let old = (updates * epochs > 1).then(|| self.logprobs(&learner.model, samples));
+        let prepared: Vec<Prepared<'_>> = samples
+            .iter()
+            .enumerate()
+            .map(|(i, sample)| Prepared {
+                sample,
+                old: old.as_ref().map(|rows| rows[i].clone()),
+                reference: reference.as_ref().map(|rows| rows[i].clone()),
+            })
+            .collect();
+
+        let mut reports = Vec::new();
+        for epoch in 0..epochs {
+            let mut order: Vec<&Prepared<'_>> = prepared.iter().collect();
+            if updates > 1 {
+                order.shuffle(&mut stream(self.seed, Purpose::Shuffle, &[step as u64, epoch as u64]));
+            }
+            for batch in order.chunks(samples.len().div_ceil(updates)) {
+                let report;
+                (learner, report) = self.optimize(lr, learner, batch.to_vec());
+                reports.push(report);
+            }
+        }
+        (learner, Report::mean(&reports))
+    }
+
+    /// One optimizer step.
+    fn optimize(&self, lr: f64, learner: Learner, mut batch: Vec<&Prepared<'_>>) -> (Learner, Report) {
+        batch.sort_by_key(|prepared| prepared.sample.sequence.ids.len());
+        let lengths: Vec<usize> = batch.iter().map(|prepared| prepared.sample.tokens).collect();
+        let weights = token_weights(self.params.mean, &lengths);
+        let size = self.params.micro_batch;
+        let jobs = batch.chunks(size).zip(weights.chunks(size));
+        let model = &learner.model;
+        let (gradients, mut report) = self.lanes.fold(
+            jobs,
+            |(micro, weights)| self.backward(model, micro, weights),
+            (Gradients::default(), Report::default()),
+            |(sum, report), (gradients, more)| (sum.plus(gradients), report.plus(more)),
+        );
+        let (gradients, norm) = global_norm(gradients, self.params.max_grad_norm);
+        report.grad_norm = norm;
+        if !norm.is_finite() {
+            return (learner, Report { not_finite: 1, ..Report::default() });
+        }
+        let Learner { model, mut optimizer } = learner;
+        let model = optimizer.step(model, gradients, lr);
+        (Learner { model, optimizer }, report)
+    }
+
+    /// Gradients and numbers of a micro-batch.
+    fn backward(&self, model: &Qwen2_5Vl, micro: &[&Prepared<'_>], weights: &[f32]) -> (Gradients, Report) {
+        let model = tracked(model.clone(), &self.params.freeze);
+        let sequences: Vec<&Encoded> = micro.iter().map(|prepared| prepared.sample.sequence).collect();
+        let (logp_n, _) = self.forward(&model, &sequences);
+        let repeated = |value: &dyn Fn(usize) -> f32| {
+            let each = micro.iter().enumerate();
+            self.tensor(each.flat_map(|(i, prepared)| vec![value(i); prepared.sample.tokens]).collect())
+        };
+        let joined = |rows: &dyn Fn(&Prepared<'_>) -> Option<Vec<f32>>| {
+            let rows: Option<Vec<_>> = micro.iter().map(|prepared| rows(prepared)).collect();
+            rows.map(|rows| self.tensor(rows.concat()))
+        };
+        let tokens = Tokens {
+            logp_n,
+            old_n: joined(&|prepared| prepared.old.clone()),
+            reference_n: joined(&|prepared| prepared.reference.clone()),
+            advantage_n: repeated(&|i| micro[i].sample.advantage),
+            weight_n: repeated(&|i| weights[i]),
+        };
+        let Loss { loss, clipped, kl } = grpo::loss(&tokens, &self.params.clip, self.params.kl.coef);
+        let gradients = Gradients::take(&model, loss.backward());
+        let number = |tensor: Tensor<1>| f64::from(tensor.into_scalar::<f32>());
+        let report = Report {
+            loss: number(loss),
+            clipped: number(clipped),
+            kl: kl.map_or(0.0, number),
+            ..Report::default()
+        };
+        (gradients, report)
+    }
+
+    /// Log-probabilities of the completions under a plain model, on the host, in the order of the samples.
+    fn logprobs(&self, model: &Qwen2_5Vl, samples: &[Chosen<'_>]) -> Vec<Vec<f32>> {
+        let sequences: Vec<&Encoded> = samples.iter().map(|sample| sample.sequence).collect();
+        let work = |micro: &[&Encoded]| {
+            let (logp_n, per_row) = self.forward(model, micro);
+            let values: Vec<f32> = logp_n.into_data().iter::<f32>().collect();
+            let mut rest = values.as_slice();
+            let take = |count| {
+                let (row, after) = rest.split_at(count);
+                rest = after;
+                row.to_vec()
+            };
+            per_row.into_iter().map(take).collect::<Vec<_>>()
+        };
+        self.lanes.map(sequences.chunks(self.params.micro_batch), work).into_iter().flatten().collect()
+    }
+
+    /// Log-probabilities of the completions' tokens `[n]`, and how many each has.
+    fn forward(&self, model: &Qwen2_5Vl, sequences: &[&Encoded]) -> (Tensor<1>, Vec<usize>) {
+        let batch = Batch::new(sequences, Padding::Right, self.pad, self.config, self.device);
+        let rows = sequences.iter().map(|sequence| (&sequence.ids[..], &sequence.target[..], 0));
+        let positions = Positions::new(batch.width, rows);
+        let head = |h_btd| model.logits(h_btd) / self.params.temperature;
+        (positions.logprobs(model.hidden(&batch), head), positions.per_row().to_vec())
+    }
+
+    fn tensor(&self, values: Vec<f32>) -> Tensor<1> {
+        let count = values.len();
+        Tensor::from_data(TensorData::new(values, [count]), self.device)
+    }
+}
+
+impl Report {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            loss: self.loss + other.loss,
+            clipped: self.clipped + other.clipped,
+            kl: self.kl + other.kl,
+            grad_norm: self.grad_norm + other.grad_norm,
+            not_finite: self.not_finite + other.not_finite,
+        }
+    }
+
+    /// Over the optimizer steps that took place; `not_finite` is their number, not a mean.
+    fn mean(reports: &[Self]) -> Self {
+        let sum = reports.iter().copied().fold(Self::default(), Self::plus);
+        let count = (reports.len() - sum.not_finite).max(1) as f64;
+        Self {
+            loss: sum.loss / count,
+            clipped: sum.clipped / count,
+            kl: sum.kl / count,
+            grad_norm: sum.grad_norm / count,
+            not_finite: sum.not_finite,
+        }
+    }
+}
