@@ -22,6 +22,8 @@
 //! which stage of a curriculum it serves.
 
 pub mod advantage;
+#[cfg(feature = "compute")]
+mod learning;
 pub mod objective;
 #[cfg(feature = "compute")]
 pub mod questions;

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use curricle_datasets::rows;
-use curricle_datasets::{Encoded, Row, RowsView};
 use curricle_datasets::tokenize::Processor;
+use curricle_datasets::{Encoded, Row, RowsView};
 use curricle_engine::stage::{DataView, StageError};
 
 use super::reward::Answered;
@@ -32,7 +32,8 @@ impl Questions {
         max_new_tokens: usize,
         instruction: Option<&str>,
     ) -> Result<Self, StageError> {
-        let mut rows = rows::load(data.0, &rows_view(data.1)).map_err(|e| StageError::while_doing("reading rows", e))?;
+        let mut rows =
+            rows::load(data.0, &rows_view(data.1)).map_err(|e| StageError::while_doing("reading rows", e))?;
         if rows.is_empty() {
             return Err(StageError::Failed(format!("`{}` holds no rows", data.0.display())));
         }

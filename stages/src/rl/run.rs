@@ -1,10 +1,13 @@
 //! The work of a `grpo` stage: model and rows in, steps with checkpoints and reports, model out. Refuses to know what a
 //! step does ([`super::step`]).
 
+use std::path::Path;
+
 use curricle_engine::exec::StageEvent;
 use curricle_engine::stage::{StageContext, StageError};
 use serde_json::json;
 
+use super::learning::Learning;
 use super::questions::Questions;
 use super::reward::REWARDS;
 use super::select::Selection;
@@ -43,10 +46,31 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let checkpoints = Checkpoints::below(context.work_dir());
     let every = context.runtime().checkpoint_every;
     let session = Session { steps: params.steps, rounds: 1, by_step: shown(), by_look: Vec::new(), patience: None };
-    let model = conduct(context, session, start, move |model, meter| train(&trainer, &checkpoints, every, model, meter))?;
-    crate::model::weights::save(&model, &config, &context.output("model")?)
-        .map_err(|error| StageError::while_doing("writing the model", error))?;
-    crate::train::companions::copy(model_dir, &context.output("model")?)
+    let body = move |start: Learning, meter: &mut Meter| {
+        train(&trainer, &checkpoints, every, start.model, meter).map(|model| Learning { model })
+    };
+    let Learning { model } = conduct(context, session, Learning { model: start }, body)?;
+    let output = context.output("model")?;
+    weights::save(&model, &config, &output).map_err(|error| StageError::while_doing("writing the model", error))?;
+    companions(model_dir, &output).map_err(|error| StageError::while_doing("copying the tokenizer", error))
+}
+
+/// Copies what a model folder holds besides its weights and sizes: tokenizer, chat template, image values.
+fn companions(from: &Path, to: &Path) -> std::io::Result<()> {
+    for file in [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "chat_template.json",
+        "preprocessor_config.json",
+        "processor_config.json",
+        "generation_config.json",
+    ] {
+        if from.join(file).exists() {
+            std::fs::copy(from.join(file), to.join(file))?;
+        }
+    }
+    Ok(())
 }
 
 /// The loop: from the newest checkpoint, or the start, to the last step.

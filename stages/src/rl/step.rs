@@ -84,11 +84,13 @@ impl Trainer {
         let rows = self.rows(step);
         let encoded = rows.iter().map(|&row| self.questions.encode(row)).collect::<Result<Vec<_>, _>>()?;
         let asked: Vec<_> = (0..prompts * group).map(|i| &encoded[i / group]).collect();
-        let seed = |i: usize| derive(self.seed, Purpose::Sample, &[step as u64, (i / group) as u64, (i % group) as u64]);
+        let seed =
+            |i: usize| derive(self.seed, Purpose::Sample, &[step as u64, (i / group) as u64, (i % group) as u64]);
         let seeds: Vec<u64> = (0..prompts * group).map(seed).collect();
         let sampling = self.questions.sampling(&self.config, self.draws());
         let Self { config, lanes, device, .. } = self;
-        let generator = Generator { model, config, sampling: &sampling, batch: self.params.rollout_batch, lanes, device };
+        let generator =
+            Generator { model, config, sampling: &sampling, batch: self.params.rollout_batch, lanes, device };
         let completions = generator.complete(&asked, &seeds);
         let join = |(i, completion): (usize, &_)| {
             let completion: &crate::model::Completion = completion;

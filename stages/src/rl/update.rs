@@ -161,12 +161,8 @@ impl Updater<'_> {
         let Loss { loss, clipped, kl } = grpo::loss(&tokens, &self.params.clip, self.params.kl.coef);
         let gradients = Gradients::take(&model, loss.backward());
         let number = |tensor: Tensor<1>| f64::from(tensor.into_scalar::<f32>());
-        let report = Report {
-            loss: number(loss),
-            clipped: number(clipped),
-            kl: kl.map_or(0.0, number),
-            ..Report::default()
-        };
+        let report =
+            Report { loss: number(loss), clipped: number(clipped), kl: kl.map_or(0.0, number), ..Report::default() };
         (gradients, report)
     }
 
