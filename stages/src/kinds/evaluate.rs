@@ -85,6 +85,12 @@ impl StageKind for Evaluate {
         PortTypes::default().with("metrics", ArtifactType::Metrics)
     }
 
+    #[cfg(feature = "compute")]
+    fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
+        crate::eval::run::run(params, context)
+    }
+
+    #[cfg(not(feature = "compute"))]
     fn run(_params: &Params, _context: &mut StageContext<'_>) -> Result<(), StageError> {
         Err(StageError::NoCompute)
     }

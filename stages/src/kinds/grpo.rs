@@ -191,6 +191,12 @@ impl StageKind for Grpo {
         PortTypes::default().with("model", ArtifactType::Model(inputs.model("model").cloned().unwrap_or_default()))
     }
 
+    #[cfg(feature = "compute")]
+    fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
+        crate::rl::run::run(params, context)
+    }
+
+    #[cfg(not(feature = "compute"))]
     fn run(_params: &Params, _context: &mut StageContext<'_>) -> Result<(), StageError> {
         Err(StageError::NoCompute)
     }

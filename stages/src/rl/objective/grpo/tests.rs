@@ -148,7 +148,12 @@ fn equals_trl() {
             advantage_n: tensor(&advantage),
             weight_n: tensor(&weights),
         };
-        let found = scalar(&loss(&tokens, &Clip { low: 0.2, high: clip.0, dual: clip.1 }, coef).loss);
+        let clip = Clip { low: 0.2, high: clip.0, dual: clip.1 };
+        // TRL 1.10 weighs each token's k3 by its ratio, which the paper's framework does not: done here by the weights.
+        let ratio_n = (tokens.logp_n.clone() - tensor(&floats("in.old_per_token_logps"))).exp();
+        let weighed = Tokens { weight_n: tokens.weight_n.clone() * ratio_n.detach().inner(), ..tokens.clone() };
+        let kl = loss(&weighed, &clip, coef).kl.map_or(0.0, |kl| scalar(&kl));
+        let found = scalar(&loss(&tokens, &clip, 0.0).loss) + coef as f32 * kl;
         let expected = golden["golden"][name]["loss"].as_f64().unwrap() as f32;
         assert!((found - expected).abs() < 2e-6, "{name}: {found}, TRL has {expected}");
     }
