@@ -22,8 +22,6 @@
 //! which stage of a curriculum it serves.
 
 pub mod advantage;
-#[cfg(feature = "compute")]
-mod learning;
 pub mod objective;
 #[cfg(feature = "compute")]
 pub mod questions;

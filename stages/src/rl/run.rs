@@ -7,7 +7,6 @@ use curricle_engine::exec::StageEvent;
 use curricle_engine::stage::{StageContext, StageError};
 use serde_json::json;
 
-use super::learning::Learning;
 use super::questions::Questions;
 use super::reward::REWARDS;
 use super::select::Selection;
@@ -46,10 +45,8 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let checkpoints = Checkpoints::below(context.work_dir());
     let every = context.runtime().checkpoint_every;
     let session = Session { steps: params.steps, rounds: 1, by_step: shown(), by_look: Vec::new(), patience: None };
-    let body = move |start: Learning, meter: &mut Meter| {
-        train(&trainer, &checkpoints, every, start.model, meter).map(|model| Learning { model })
-    };
-    let Learning { model } = conduct(context, session, Learning { model: start }, body)?;
+    let body = move |start: Qwen2_5Vl, meter: &mut Meter| train(&trainer, &checkpoints, every, start, meter);
+    let model = conduct(context, session, start, body)?;
     let output = context.output("model")?;
     weights::save(&model, &config, &output).map_err(|error| StageError::while_doing("writing the model", error))?;
     companions(model_dir, &output).map_err(|error| StageError::while_doing("copying the tokenizer", error))

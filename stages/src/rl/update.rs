@@ -9,6 +9,7 @@
 //! one optimizer step per rollout the ratio is 1, and no forward pass for old ones runs. Refuses to know rewards and how
 //! samples were chosen.
 
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use curricle_datasets::Encoded;
 use rand::seq::SliceRandom;
@@ -159,7 +160,7 @@ impl Updater<'_> {
             weight_n: repeated(&|i| weights[i]),
         };
         let Loss { loss, clipped, kl } = grpo::loss(&tokens, &self.params.clip, self.params.kl.coef);
-        let gradients = Gradients::take(&model, loss.backward());
+        let gradients = Gradients::take(&model, GradientsParams::from_grads(loss.backward(), &model));
         let number = |tensor: Tensor<1>| f64::from(tensor.into_scalar::<f32>());
         let report =
             Report { loss: number(loss), clipped: number(clipped), kl: kl.map_or(0.0, number), ..Report::default() };
