@@ -3,10 +3,9 @@
 
 use std::path::Path;
 
-use curricle_datasets::rows;
 use curricle_datasets::tokenize::Processor;
-use curricle_datasets::{Encoded, Row, RowsView};
-use curricle_engine::stage::{DataView, StageError};
+use curricle_datasets::{Encoded, Row};
+use curricle_engine::stage::{InputArtifact, StageError};
 
 use super::reward::Answered;
 use crate::model::{ModelConfig, Sampling};
@@ -26,16 +25,15 @@ impl Questions {
     /// # Errors
     /// Where files can't be read, a row has no answer, or there is no row.
     pub fn open(
-        data: (&Path, &DataView),
+        data: &InputArtifact,
         model_dir: &Path,
         config: &ModelConfig,
         max_new_tokens: usize,
         instruction: Option<&str>,
     ) -> Result<Self, StageError> {
-        let mut rows =
-            rows::load(data.0, &rows_view(data.1)).map_err(|e| StageError::while_doing("reading rows", e))?;
+        let mut rows = crate::inputs::rows(data)?;
         if rows.is_empty() {
-            return Err(StageError::Failed(format!("`{}` holds no rows", data.0.display())));
+            return Err(StageError::Failed(format!("`{}` holds no rows", data.path.display())));
         }
         if let Some(row) = rows.iter().find(|row| row.answer.is_none()) {
             return Err(StageError::Failed(format!("row `{}` has no `answer` to judge completions by", row.id)));
@@ -128,9 +126,4 @@ pub struct Draws {
 /// A prompt with an instruction after it, as the released `math_format.jinja` joins them.
 fn instructed(prompt: &str, instruction: &str) -> String {
     format!("{} {}", prompt.trim(), instruction.trim())
-}
-
-fn rows_view(view: &DataView) -> RowsView {
-    let DataView { columns, answer_marker, group_by, splits, split, limit } = view.clone();
-    RowsView { columns, answer_marker, group_by, splits, split, limit }
 }

@@ -1,8 +1,6 @@
 //! The work of a `grpo` stage: model and rows in, steps with checkpoints and reports, model out. Refuses to know what a
 //! step does ([`super::step`]).
 
-use std::path::Path;
-
 use curricle_engine::exec::StageEvent;
 use curricle_engine::stage::{StageContext, StageError};
 use serde_json::json;
@@ -30,7 +28,6 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let reading = |error: &dyn std::fmt::Display| StageError::while_doing("reading the model", error);
     let config = ModelConfig::read(model_dir).map_err(|error| reading(&error))?;
     let start = weights::load(model_dir, &config, &device).map_err(|error| reading(&error))?;
-    let data = (data.path.as_path(), &data.view);
     let questions = Questions::open(data, model_dir, &config, params.max_new_tokens, params.instruction.as_deref())?;
     let trainer = Trainer {
         params: params.clone(),
@@ -49,25 +46,7 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let model = conduct(context, session, start, body)?;
     let output = context.output("model")?;
     weights::save(&model, &config, &output).map_err(|error| StageError::while_doing("writing the model", error))?;
-    companions(model_dir, &output).map_err(|error| StageError::while_doing("copying the tokenizer", error))
-}
-
-/// Copies what a model folder holds besides its weights and sizes: tokenizer, chat template, image values.
-fn companions(from: &Path, to: &Path) -> std::io::Result<()> {
-    for file in [
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "chat_template.jinja",
-        "chat_template.json",
-        "preprocessor_config.json",
-        "processor_config.json",
-        "generation_config.json",
-    ] {
-        if from.join(file).exists() {
-            std::fs::copy(from.join(file), to.join(file))?;
-        }
-    }
-    Ok(())
+    crate::inputs::copy_companions(model_dir, &output)
 }
 
 /// The loop: from the newest checkpoint, or the start, to the last step.
