@@ -29,10 +29,10 @@ fn attend(q_bgqd: Tensor<4>, k_bgsd: Tensor<4>, v_bgsd: Tensor<4>, bias: Option<
         None => scores,
         Some(bias) => {
             let [_, _, plane] = bias.dims();
-            (scores.reshape([b, b_runs(g, q, s, plane), plane]) + bias.clone()).reshape([b, g, q, s])
+            (scores.reshape([b, g * q * s / plane, plane]) + bias.clone()).reshape([b, g, q, s])
         }
     };
-    if !scores.is_autodiff() {
+    if !scores.is_tracked() {
         return softmax(scores, 3).matmul(v_bgsd);
     }
     // Dividing after the product, and summing the weights as one more column of values, spares the backward pass five
@@ -42,11 +42,6 @@ fn attend(q_bgqd: Tensor<4>, k_bgsd: Tensor<4>, v_bgsd: Tensor<4>, bias: Option<
     let ones = Tensor::ones([b, g, s, 1], &v_bgsd.device());
     let sums = weights.matmul(Tensor::cat(vec![v_bgsd, ones], 3));
     sums.clone().narrow(3, 0, d) / sums.narrow(3, d, 1)
-}
-
-/// How many planes of `plane` scores stand in `[g, q, s]`.
-fn b_runs(g: usize, q: usize, s: usize, plane: usize) -> usize {
-    g * q * s / plane
 }
 
 /// Causal self-attention with grouped key and value heads.

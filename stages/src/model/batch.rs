@@ -22,7 +22,7 @@ pub enum Padding {
 }
 
 /// Position of tokens that fill up; the reference's value, without effect.
-const FILLED: Position = [1; 3];
+const FILLED: Position = [0; 3];
 
 /// `B` rows of `T` tokens, ready for a forward pass.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub struct Batch {
     pub target: Vec<bool>,
     /// Three-axis positions, `[B·T]`.
     pub positions: Vec<Position>,
-    /// Position of the token after each row, minus `T` (the reference's `rope_deltas`), `[B]`.
+    /// Position of the token after each row, minus the row's tokens (the reference's `rope_deltas`), `[B]`.
     pub deltas: Vec<i64>,
     /// Ids on the device.
     pub ids_bt: Tensor<2, Int>,
@@ -86,7 +86,7 @@ impl Batch {
             target[start..start + row.target.len().min(length)]
                 .copy_from_slice(&row.target[..row.target.len().min(length)]);
             places[start..start + length].copy_from_slice(&found);
-            deltas.push(next - width as i64);
+            deltas.push(next - length as i64);
             images.extend(row.images.iter().map(AsRef::as_ref));
             slots.extend((0..length).filter(|&i| row.ids[i] == config.tokens.image).map(|i| start + i));
         }

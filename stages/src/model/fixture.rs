@@ -34,6 +34,41 @@ pub fn config() -> ModelConfig {
     }
 }
 
+/// The device of every test.
+#[cfg(feature = "compute")]
+pub fn device() -> burn::tensor::Device {
+    crate::device::resolve("cpu").unwrap()
+}
+
+/// A model whose weights, biases and norms follow from their names: no two are alike, none is trivial.
+#[cfg(feature = "compute")]
+pub fn model() -> super::Qwen2_5Vl {
+    use burn::module::{Module, ModuleMapper, Param};
+    use burn::tensor::{Tensor, TensorData};
+
+    struct Fill(super::names::Path);
+    impl ModuleMapper for Fill {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.0.enter(name);
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.0.exit();
+        }
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let (path, shape) = (self.0.joined(), param.lazy_shape());
+            let mut state = path.bytes().fold(17_u64, |sum, byte| (sum * 31 + u64::from(byte)) % 1_000_003);
+            let mut next = || {
+                state = (state * 48_271) % 2_147_483_647;
+                state as f32 / 2_147_483_647.0 - 0.5
+            };
+            let norm = path.contains("norm") || path.contains("ln_q");
+            let values: Vec<f32> = (0..shape.num_elements()).map(|_| next() + f32::from(norm)).collect();
+            Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &device()))
+        }
+    }
+    super::Qwen2_5Vl::new(&config(), &device()).map(&mut Fill(super::names::Path::default()))
+}
+
 /// A row of text, and rows with one and two pictures of different shapes.
 #[cfg(feature = "compute")]
 pub fn rows() -> Vec<curricle_datasets::Encoded> {

@@ -89,7 +89,7 @@ pub fn generate(
         device,
         cache,
         rows: seeds.iter().enumerate().map(row).collect(),
-        deltas: which.iter().map(|&u| batch.deltas[u]).collect(),
+        deltas: which.iter().map(|&u| batch.deltas[u] - batch.start(u) as i64).collect(),
         bias,
     };
     for step in 1..=sampling.max_new_tokens {

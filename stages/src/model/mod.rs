@@ -66,3 +66,5 @@ pub use vlm::Qwen2_5Vl;
 mod fixture;
 #[cfg(all(test, feature = "compute"))]
 mod golden;
+#[cfg(all(test, feature = "compute"))]
+mod speed;

@@ -119,9 +119,10 @@ impl Segments {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Tensor};
+    use burn::tensor::Tensor;
 
     use super::{Segments, WindowPlan, cells};
+    use crate::model::fixture;
 
     #[test]
     fn windows_are_row_major_and_cut_at_the_edges() {
@@ -147,7 +148,7 @@ mod tests {
 
     #[test]
     fn unequal_parts_come_back_in_place() {
-        let device = Device::flex();
+        let device = fixture::device();
         for lengths in [vec![2, 2], vec![1, 3, 2]] {
             let n = lengths.iter().sum::<usize>();
             let x = Tensor::<1, burn::tensor::Int>::arange(0..(n * 6) as i64, &device).float().reshape([n, 2, 3]);

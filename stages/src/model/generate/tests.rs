@@ -1,4 +1,3 @@
-use burn::tensor::Device;
 use curricle_datasets::Encoded;
 
 use super::{Completion, generate};
@@ -12,7 +11,7 @@ fn sampled() -> Sampling {
 
 /// Without a cache: the whole row again for every token.
 fn slowly(model: &Qwen2_5Vl, row: &Encoded, tokens: usize) -> Vec<u32> {
-    let (config, device) = (fixture::config(), Device::flex());
+    let (config, device) = (fixture::config(), fixture::device());
     let mut row = row.clone();
     for _ in 0..tokens {
         let batch = Batch::new(&[&row], Padding::Right, 0, &config, &device);
@@ -26,7 +25,7 @@ fn slowly(model: &Qwen2_5Vl, row: &Encoded, tokens: usize) -> Vec<u32> {
 
 #[test]
 fn the_cache_changes_nothing() {
-    let (config, device, rows) = (fixture::config(), Device::flex(), fixture::rows());
+    let (config, device, rows) = (fixture::config(), fixture::device(), fixture::rows());
     let model = config.init(3, &device);
     let prompts: Vec<&Encoded> = rows.iter().collect();
     // Image pads among the new tokens would ask the slow way for pictures.
@@ -40,7 +39,7 @@ fn the_cache_changes_nothing() {
 
 #[test]
 fn a_row_does_not_depend_on_its_neighbours() {
-    let (config, device, rows) = (fixture::config(), Device::flex(), fixture::rows());
+    let (config, device, rows) = (fixture::config(), fixture::device(), fixture::rows());
     let model = config.init(3, &device);
     for rules in [Sampling::greedy(TOKENS, vec![5, 6, 7, 8, 9, 10, 11, 12, 13]), sampled()] {
         let seeds: Vec<u64> = (0..9).collect();
@@ -55,7 +54,7 @@ fn a_row_does_not_depend_on_its_neighbours() {
 
 #[test]
 fn seeds_differ_and_stop_tokens_end() {
-    let (config, device, rows) = (fixture::config(), Device::flex(), fixture::rows());
+    let (config, device, rows) = (fixture::config(), fixture::device(), fixture::rows());
     let model = config.init(3, &device);
     let prompts = [&rows[1]; 16];
     let seeds: Vec<u64> = (0..16).collect();

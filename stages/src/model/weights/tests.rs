@@ -1,13 +1,11 @@
 use std::fs;
 
-use burn::tensor::Device;
-
 use super::{Precision, export, load, save, save_as};
 use crate::model::fixture;
 
 #[test]
 fn what_is_saved_comes_back_and_is_always_the_same_bytes() {
-    let (config, device, dir) = (fixture::config(), Device::flex(), tempfile::tempdir().unwrap());
+    let (config, device, dir) = (fixture::config(), fixture::device(), tempfile::tempdir().unwrap());
     let model = config.init(7, &device);
     save(&model, &config, dir.path()).unwrap();
     let first = fs::read(dir.path().join("model.safetensors")).unwrap();
@@ -20,7 +18,7 @@ fn what_is_saved_comes_back_and_is_always_the_same_bytes() {
 
 #[test]
 fn seeds_make_models() {
-    let (config, device) = (fixture::config(), Device::flex());
+    let (config, device) = (fixture::config(), fixture::device());
     assert_eq!(export(&config.init(1, &device)), export(&config.init(1, &device)));
     assert_ne!(export(&config.init(1, &device)), export(&config.init(2, &device)));
     let tensors = export(&config.init(1, &device));
@@ -33,7 +31,7 @@ fn seeds_make_models() {
 
 #[test]
 fn bfloat16_and_untied_heads_come_back() {
-    let (mut config, device, dir) = (fixture::config(), Device::flex(), tempfile::tempdir().unwrap());
+    let (mut config, device, dir) = (fixture::config(), fixture::device(), tempfile::tempdir().unwrap());
     config.tie_word_embeddings = false;
     let model = config.init(7, &device);
     save_as(&model, &config, dir.path(), Precision::Bf16).unwrap();
@@ -49,7 +47,7 @@ fn bfloat16_and_untied_heads_come_back() {
 
 #[test]
 fn every_difference_is_told_at_once() {
-    let (config, device, dir) = (fixture::config(), Device::flex(), tempfile::tempdir().unwrap());
+    let (config, device, dir) = (fixture::config(), fixture::device(), tempfile::tempdir().unwrap());
     save(&config.init(7, &device), &config, dir.path()).unwrap();
     let mut other = config.clone();
     other.text.intermediate_size = 20;
@@ -65,7 +63,7 @@ fn every_difference_is_told_at_once() {
 
 #[test]
 fn damaged_files_are_errors() {
-    let (config, device, dir) = (fixture::config(), Device::flex(), tempfile::tempdir().unwrap());
+    let (config, device, dir) = (fixture::config(), fixture::device(), tempfile::tempdir().unwrap());
     let file = dir.path().join("model.safetensors");
     assert!(load(dir.path(), &config, &device).unwrap_err().to_string().contains("neither"));
     save(&config.init(7, &device), &config, dir.path()).unwrap();
@@ -84,7 +82,7 @@ fn damaged_files_are_errors() {
 
 #[test]
 fn shards_are_read_and_may_not_lie_elsewhere() {
-    let (config, device, dir) = (fixture::config(), Device::flex(), tempfile::tempdir().unwrap());
+    let (config, device, dir) = (fixture::config(), fixture::device(), tempfile::tempdir().unwrap());
     save(&config.init(7, &device), &config, dir.path()).unwrap();
     fs::rename(dir.path().join("model.safetensors"), dir.path().join("part-1.safetensors")).unwrap();
     let index = dir.path().join("model.safetensors.index.json");
