@@ -2,7 +2,7 @@
 //!
 //! Two layouts are read: the hub's (text fields at the top, `rope_scaling`, `vision_config`; transformers 4) and the nested
 //! one (`text_config` with `rope_parameters`; transformers 5). The hub's is written, because every release loads it.
-//! Whatever the model code does not compute (sliding windows, YaRN, quantised weights, other activations, other patch
+//! Whatever the model code does not compute (sliding windows, `YaRN`, quantised weights, other activations, other patch
 //! sizes) is refused here, all at once. This file knows no tensor.
 
 use std::fs;
@@ -266,10 +266,10 @@ impl ModelConfig {
                 image: read.id(top, "image_token_id"),
                 video: read.id(top, "video_token_id"),
                 vision_start: read.id(top, "vision_start_token_id"),
-                vision_end: read.optional_id(top, "vision_end_token_id").unwrap_or_default(),
-                bos: read.optional_id(text, "bos_token_id").or_else(|| read.optional_id(top, "bos_token_id")),
-                eos: read.optional_id(text, "eos_token_id").or_else(|| read.optional_id(top, "eos_token_id")),
-                pad: read.optional_id(text, "pad_token_id").or_else(|| read.optional_id(top, "pad_token_id")),
+                vision_end: optional_id(top, "vision_end_token_id").unwrap_or_default(),
+                bos: optional_id(text, "bos_token_id").or_else(|| optional_id(top, "bos_token_id")),
+                eos: optional_id(text, "eos_token_id").or_else(|| optional_id(top, "eos_token_id")),
+                pad: optional_id(text, "pad_token_id").or_else(|| optional_id(top, "pad_token_id")),
             },
             tie_word_embeddings: top
                 .get("tie_word_embeddings")
@@ -354,6 +354,10 @@ impl<'de> Deserialize<'de> for ModelConfig {
 #[derive(Default)]
 struct Reader {
     mistakes: Vec<String>,
+}
+
+fn optional_id(map: &Map<String, Value>, name: &str) -> Option<u32> {
+    map.get(name).and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok())
 }
 
 fn shown(value: Option<&Value>) -> String {
@@ -461,14 +465,10 @@ impl Reader {
     }
 
     fn id(&mut self, map: &Map<String, Value>, name: &str) -> u32 {
-        self.optional_id(map, name).unwrap_or_else(|| {
+        optional_id(map, name).unwrap_or_else(|| {
             self.mistakes.push(format!("`{name}` is {}, expected a token id", shown(map.get(name))));
             0
         })
-    }
-
-    fn optional_id(&mut self, map: &Map<String, Value>, name: &str) -> Option<u32> {
-        map.get(name).and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok())
     }
 
     /// A field that, where present, may only have this value.

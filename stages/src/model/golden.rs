@@ -75,7 +75,7 @@ impl Golden {
         });
         let mut rows = Vec::new();
         for (ids, mask) in ids.chunks_exact(shape[1]).zip(mask.chunks_exact(shape[1])) {
-            let ids: Vec<u32> = ids.iter().zip(mask).filter(|(_, m)| **m == 1.0).map(|(id, _)| *id as u32).collect();
+            let ids: Vec<u32> = ids.iter().zip(mask).filter(|(_, m)| **m > 0.5).map(|(id, _)| *id as u32).collect();
             let count = ids.iter().filter(|&&id| id == config.tokens.vision_start).count();
             let hidden = [config.tokens.image, config.tokens.vision_start, config.tokens.vision_end];
             let target = ids.iter().map(|id| !hidden.contains(id)).collect();

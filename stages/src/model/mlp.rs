@@ -14,6 +14,7 @@ pub(super) fn linear(input: usize, output: usize, bias: bool, device: &Device) -
 
 /// Gated MLP.
 #[derive(Module, Debug)]
+#[expect(clippy::struct_field_names, reason = "the fields are named as the checkpoint's tensors")]
 pub struct Mlp {
     gate_proj: Linear,
     up_proj: Linear,

@@ -64,7 +64,9 @@ pub use vlm::Qwen2_5Vl;
 
 #[cfg(test)]
 mod fixture;
-#[cfg(all(test, feature = "compute"))]
+#[cfg(test)]
+#[cfg(feature = "compute")]
 mod golden;
-#[cfg(all(test, feature = "compute"))]
+#[cfg(test)]
+#[cfg(feature = "compute")]
 mod speed;

@@ -100,7 +100,7 @@ mod tests {
     use super::{Sampling, stream};
 
     fn sampling(temperature: f32, top_k: usize, top_p: f32) -> Sampling {
-        Sampling { temperature, top_k, top_p, ..Sampling::greedy(1, vec![]) }
+        Sampling { temperature, top_p, top_k, ..Sampling::greedy(1, vec![]) }
     }
 
     /// How often each of the tokens is drawn from probabilities 1/2, 1/4, 1/8, 1/8.

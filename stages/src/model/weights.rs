@@ -122,24 +122,18 @@ pub fn save_as(
     dir: &FilePath,
     precision: Precision,
 ) -> Result<(), WeightsError> {
-    let tensors = export(model);
-    let (dtype, bytes): (Dtype, Vec<(&String, &Vec<usize>, Vec<u8>)>) = match precision {
-        Precision::F32 => (
-            Dtype::F32,
-            tensors.iter().map(|(n, (s, v))| (n, s, v.iter().flat_map(|x| x.to_le_bytes()).collect())).collect(),
-        ),
-        Precision::Bf16 => (
-            Dtype::BF16,
-            tensors
-                .iter()
-                .map(|(n, (s, v))| (n, s, v.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect()))
-                .collect(),
-        ),
+    let (dtype, write): (Dtype, fn(&[f32]) -> Vec<u8>) = match precision {
+        Precision::F32 => (Dtype::F32, |values| values.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        Precision::Bf16 => {
+            (Dtype::BF16, |values| values.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect())
+        }
     };
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> =
+        export(model).into_iter().map(|(name, (shape, values))| (name, shape, write(&values))).collect();
     let path = dir.join(SINGLE);
-    let mut views = Vec::with_capacity(bytes.len());
-    for (name, shape, bytes) in &bytes {
-        views.push((name.as_str(), TensorView::new(dtype, (*shape).clone(), bytes).map_err(|e| at(&path)(e.into()))?));
+    let mut views = Vec::with_capacity(tensors.len());
+    for (name, shape, bytes) in &tensors {
+        views.push((name.as_str(), TensorView::new(dtype, shape.clone(), bytes).map_err(|e| at(&path)(e.into()))?));
     }
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     // Complete or absent: a reader never sees half a file, even if the process dies here.
