@@ -69,6 +69,8 @@ pub struct Params {
     pub max_length: usize,
     /// Base of the rotary embedding.
     pub rope_theta: f64,
+    /// Standard deviation of the random weights. 0.02 suits widths of thousands; a narrow model learns sooner from 1/√width.
+    pub initializer_range: f64,
     /// Smallest image in pixels; smaller ones are enlarged.
     pub min_pixels: usize,
     /// Largest image in pixels; larger ones are reduced.
@@ -90,6 +92,7 @@ impl Default for Params {
             tie: true,
             max_length: 512,
             rope_theta: 10_000.0,
+            initializer_range: 0.02,
             min_pixels: 56 * 56,
             max_pixels: 1280 * 28 * 28,
             template: Template::Qwen,
@@ -159,6 +162,9 @@ impl StageKind for Init {
         }
         if params.vocab_size < 300 {
             problems.param("vocab_size", "256 bytes and the special tokens do not fit", "use at least 300");
+        }
+        if params.initializer_range <= 0.0 {
+            problems.param("initializer_range", "must be above 0: equal weights can't learn apart", "");
         }
         if params.rope_theta <= 1.0 {
             problems.param("rope_theta", "must be above 1", "");
@@ -267,7 +273,7 @@ mod run {
                 pad: Some(special.pad),
             },
             tie_word_embeddings: params.tie,
-            initializer_range: 0.02,
+            initializer_range: params.initializer_range,
         }
     }
 
