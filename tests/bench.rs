@@ -40,7 +40,9 @@ fn bench_a_thousand_stages() {
     let first = curricle(dir, &["run", "large.toml", "--progress", "none"]);
     let plan = best_of(10, || curricle(dir, &["plan", "large.toml"]));
     let again = best_of(3, || curricle(dir, &["run", "large.toml", "--progress", "none"]));
-    eprintln!("{STAGES} stages: check {check:.1?}, first run {first:.1?}, plan of it cached {plan:.1?}, second run {again:.1?}");
+    eprintln!(
+        "{STAGES} stages: check {check:.1?}, first run {first:.1?}, plan of it cached {plan:.1?}, second run {again:.1?}"
+    );
     assert!(check < Duration::from_millis(50), "check took {check:?}");
     assert!(plan < Duration::from_millis(300), "plan took {plan:?}");
 }

@@ -123,7 +123,9 @@ impl Bench {
         for entry in entries {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if let (false, Ok(bytes)) = (name.ends_with(".partial"), fs::read(path.join("artifact/model/model.safetensors"))) {
+            if let (false, Ok(bytes)) =
+                (name.ends_with(".partial"), fs::read(path.join("artifact/model/model.safetensors")))
+            {
                 found.insert(name.rsplit_once('-').unwrap().0.to_owned(), bytes);
             }
         }
@@ -147,7 +149,10 @@ fn kill_and_run_again_ends_with_the_same_weights() {
     let expected = calm.weights();
     assert_eq!(expected.keys().collect::<Vec<_>>(), ["base", "cold", "rl"]);
     assert_ne!(expected["base"], expected["cold"]);
-    assert_ne!(expected["cold"], expected["rl"], "the RL stage must have moved the weights for this test to mean anything");
+    assert_ne!(
+        expected["cold"], expected["rl"],
+        "the RL stage must have moved the weights for this test to mean anything"
+    );
 
     let disturbed = Bench::new();
     for (stage, step, victim) in [
