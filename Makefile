@@ -28,7 +28,8 @@ lint-cuda: ## lints of the CUDA feature (needs or downloads LLVM)
 	$(CUDA) clippy --workspace --all-targets $(CUDA_FLAGS) -- -D warnings
 
 schema: ## regenerate recipes/schema.json
-	$(CARGO) run --quiet --no-default-features --target-dir target/check -- schema > recipes/schema.json
+	@mkdir -p target && $(CARGO) run --quiet --no-default-features --target-dir target/check -- schema > target/schema.json
+	@mv target/schema.json recipes/schema.json
 
 cuda: ## the binary with the CUDA back end: target/cuda/release/curricle
 	$(CUDA) build --release $(CUDA_FLAGS)

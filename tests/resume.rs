@@ -15,7 +15,7 @@ name = "resume"
 seed = 7
 [stages.rows]
 kind = "synthesize"
-params = { train = 48, image_size = 56, tasks = { count = { levels = [1] }, arithmetic = { levels = [1] } } }
+params = { train = 48, test = 8, image_size = 56, tasks = { count = { levels = [1] }, arithmetic = { levels = [1] } } }
 [stages.base]
 kind = "init"
 inputs = { data = "rows.train" }
@@ -47,6 +47,11 @@ temperature = 1.0
 reward = { accuracy = 1.0, format = 0.5 }
 select = { kind = "none" }
 kl = { coef = 1e-2 }
+[stages.score]
+kind = "evaluate"
+each = ["cold", "rl"]
+inputs = { model = "${each}.model", data = "rows.test" }
+params = { max_new_tokens = 10, batch = 3 }
 [runtime]
 device = "cpu"
 checkpoint_every = 3
@@ -94,21 +99,20 @@ impl Bench {
 
     /// Runs, and kills with SIGKILL as soon as `stage` has ended `step` steps.
     fn kill(&self, stage: &str, step: u64, victim: Victim) {
+        let before = newest_run(&self.store());
         let mut child = self.start();
         let deadline = Instant::now() + Duration::from_secs(240);
-        while last_step(&self.store(), stage) < Some(step) {
+        let reached = || {
+            newest_run(&self.store()).filter(|run| Some(run) != before.as_ref()).and_then(|run| last_step(&run, stage))
+        };
+        while reached() < Some(step) {
             assert!(Instant::now() < deadline, "`{stage}` never got to step {step}");
             assert!(child.try_wait().unwrap().is_none(), "the run ended before step {step} of `{stage}`");
             std::thread::sleep(Duration::from_millis(2));
         }
         let pid = match victim {
             Victim::Run => child.id(),
-            Victim::Worker => {
-                // A worker is the child of the thread that looks after its stage.
-                let tasks = fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
-                let children = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok());
-                children.collect::<String>().split_whitespace().next().unwrap().parse().unwrap()
-            }
+            Victim::Worker => self.worker(stage),
         };
         assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
         let status = child.wait().unwrap();
@@ -116,27 +120,43 @@ impl Bench {
         assert!(!self.weights().contains_key(stage), "`{stage}` must not be committed");
     }
 
+    /// Process of the worker that fills a stage's entry.
+    fn worker(&self, stage: &str) -> u32 {
+        let mut folders = fs::read_dir(self.store().join("store/v1")).unwrap().map(|entry| entry.unwrap().path());
+        let ours = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.starts_with(&format!("{stage}-")) && name.ends_with(".partial")
+        };
+        let holder = fs::read_to_string(folders.find(ours).unwrap().join("worker")).unwrap();
+        serde_json::from_str::<Value>(&holder).unwrap()["pid"].as_u64().unwrap() as u32
+    }
+
     /// Final weights by stage.
     fn weights(&self) -> BTreeMap<String, Vec<u8>> {
+        self.outputs("model/model.safetensors")
+    }
+
+    /// A file of what is committed, by stage.
+    fn outputs(&self, file: &str) -> BTreeMap<String, Vec<u8>> {
         let entries = fs::read_dir(self.store().join("store/v1")).unwrap();
-        let mut found = BTreeMap::new();
-        for entry in entries {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if let (false, Ok(bytes)) =
-                (name.ends_with(".partial"), fs::read(path.join("artifact/model/model.safetensors")))
-            {
-                found.insert(name.rsplit_once('-').unwrap().0.to_owned(), bytes);
-            }
-        }
-        found
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let done = paths.filter(|path| path.extension().is_none_or(|extension| extension != "partial"));
+        let read = |path: PathBuf| {
+            let stage = path.file_name()?.to_str()?.rsplit_once('-')?.0.to_owned();
+            Some((stage, fs::read(path.join("artifact").join(file)).ok()?))
+        };
+        done.filter_map(read).collect()
     }
 }
 
-/// Last step of a stage in the newest run's ledger.
-fn last_step(store: &Path, stage: &str) -> Option<u64> {
-    let newest = fs::read_dir(store.join("runs")).ok()?.filter_map(|entry| Some(entry.ok()?.path())).max()?;
-    let events = fs::read_to_string(newest.join("events.ndjson")).ok()?;
+/// Folder of the newest run.
+fn newest_run(store: &Path) -> Option<PathBuf> {
+    fs::read_dir(store.join("runs")).ok()?.filter_map(|entry| Some(entry.ok()?.path())).max()
+}
+
+/// Last step of a stage in the ledger of a run.
+fn last_step(run: &Path, stage: &str) -> Option<u64> {
+    let events = fs::read_to_string(run.join("events.ndjson")).ok()?;
     let lines = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let steps = lines.filter(|event| event["stage"] == stage && event["event"] == "stage-progress");
     steps.filter_map(|event| event["step"].as_u64()).max()
@@ -169,4 +189,7 @@ fn kill_and_run_again_ends_with_the_same_weights() {
     for (stage, weights) in &disturbed.weights() {
         assert!(*weights == expected[stage], "`{stage}` differs after kill and resume");
     }
+    let answers = calm.outputs("metrics/items.jsonl");
+    assert_eq!(answers.keys().collect::<Vec<_>>(), ["score_cold", "score_rl"]);
+    assert_eq!(disturbed.outputs("metrics/items.jsonl"), answers);
 }

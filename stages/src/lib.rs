@@ -18,6 +18,8 @@ pub mod inputs;
 pub mod kinds;
 pub mod model;
 pub mod rl;
+#[cfg(all(test, feature = "compute"))]
+mod testing;
 pub mod train;
 
 pub use kinds::KINDS;

@@ -25,6 +25,14 @@ pub struct Holder {
     pub since: String,
 }
 
+impl Holder {
+    /// This process, as text for a lease.
+    fn me() -> String {
+        let me = Self { pid: std::process::id(), host: fs::host(), since: crate::clock::now() };
+        serde_json::to_string(&me).expect("a holder is plain data")
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "process {} on {} since {}", self.pid, self.host, self.since)
@@ -64,9 +72,8 @@ impl Claim {
         if !lease.in_place(&lease_path) {
             return Ok(None);
         }
-        let me = Holder { pid: std::process::id(), host: fs::host(), since: crate::clock::now() };
-        lease.write(&serde_json::to_string(&me).expect("a holder is plain data"))?;
-        wait_for_orphan(&partial.join("worker"), stage, &me)?;
+        lease.write(&Holder::me())?;
+        wait_for_orphan(&partial.join("worker"), stage)?;
         fs::remove_dir_all(&partial.join("artifact"))?;
         fs::create_dir_all(&partial.join("artifact"))?;
         fs::create_dir_all(&partial.join("work"))?;
@@ -132,16 +139,17 @@ impl WorkerGuard {
     /// Marks the entry that `work_dir` belongs to as being written by this process.
     pub fn take(work_dir: &Path) -> Result<Self, FsError> {
         let partial = work_dir.parent().unwrap_or(work_dir);
-        Ok(Self { _lock: Lock::take(&partial.join("worker"))? })
+        let mut lock = Lock::take(&partial.join("worker"))?;
+        lock.write(&Holder::me())?;
+        Ok(Self { _lock: lock })
     }
 }
 
-fn wait_for_orphan(path: &Path, stage: &str, me: &Holder) -> Result<(), StoreError> {
+fn wait_for_orphan(path: &Path, stage: &str) -> Result<(), StoreError> {
     let start = Instant::now();
     while Lock::try_take(path)?.is_none() {
         if start.elapsed() > ORPHAN_PATIENCE {
-            let holder = Holder { pid: 0, host: me.host.clone(), since: "an earlier run".into() };
-            return Err(StoreError::Held { stage: stage.to_owned(), holder });
+            return Err(StoreError::Held { stage: stage.to_owned(), holder: holder(path) });
         }
         thread::sleep(Duration::from_millis(20));
     }

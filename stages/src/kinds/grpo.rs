@@ -12,7 +12,7 @@ use super::evaluate::{check_length, check_question_data, check_sampling};
 use super::sft::Decay;
 use crate::rl::reward::{REWARDS, Weights};
 use crate::rl::select::{Select, SelectKind};
-use crate::train::freeze::Part;
+use crate::train::freeze::{self, Part};
 use crate::train::schedule::Shape;
 
 /// The kind `grpo`.
@@ -253,6 +253,7 @@ fn validate_optimizer(params: &Params, problems: &mut Problems) {
     if params.betas.iter().any(|beta| !(0.0..1.0).contains(beta)) {
         problems.param("betas", "each must be at least 0 and below 1", "usual values are [0.9, 0.999]");
     }
+    freeze::validate(&params.freeze, problems);
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use curricle_engine::stage::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::train::freeze::Part;
+use crate::train::freeze::{self, Part};
 use crate::train::schedule::Shape;
 
 /// The kind `sft`.
@@ -177,6 +177,7 @@ impl StageKind for Sft {
         if params.betas.iter().any(|beta| !(0.0..1.0).contains(beta)) {
             problems.param("betas", "each must be at least 0 and below 1", "usual values are [0.9, 0.999]");
         }
+        freeze::validate(&params.freeze, problems);
         if params.early_stop.as_ref().is_some_and(|stop| stop.patience == 0) {
             problems.param("early_stop.patience", "must be at least 1", "");
         }
@@ -284,6 +285,7 @@ mod run {
             }),
         };
         let model = weights::load(folder, &config, &device).map_err(|error| failed(&error))?;
+        crate::train::freeze::check(&model, &params.freeze)?;
         let plan = Plan {
             config: config.clone(),
             processor,

@@ -28,6 +28,7 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let reading = |error: &dyn std::fmt::Display| StageError::while_doing("reading the model", error);
     let config = ModelConfig::read(model_dir).map_err(|error| reading(&error))?;
     let start = weights::load(model_dir, &config, &device).map_err(|error| reading(&error))?;
+    crate::train::freeze::check(&start, &params.freeze)?;
     let questions = Questions::open(data, model_dir, &config, params.max_new_tokens, params.instruction.as_deref())?;
     let trainer = Trainer {
         params: params.clone(),
@@ -146,3 +147,6 @@ fn describe(step: usize, selection: &Selection) -> String {
     };
     format!("step {step}: |accuracy advantage| 0: {zero}, then by 0.5: {bins}; {outcome}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,7 +160,13 @@ impl Updater<'_> {
             weight_n: repeated(&|i| weights[i]),
         };
         let Loss { loss, clipped, kl } = grpo::loss(&tokens, &self.params.clip, self.params.kl.coef);
-        let gradients = Gradients::take(&model, GradientsParams::from_grads(loss.backward(), &model));
+        // Rows of text do not reach the vision tower: where the rest is frozen, there is no tape.
+        let raw = if loss.is_tracked() {
+            GradientsParams::from_grads(loss.backward(), &model)
+        } else {
+            GradientsParams::new()
+        };
+        let gradients = Gradients::take(&model, raw);
         let number = |tensor: Tensor<1>| f64::from(tensor.into_scalar::<f32>());
         let report =
             Report { loss: number(loss), clipped: number(clipped), kl: kl.map_or(0.0, number), ..Report::default() };

@@ -1,5 +1,6 @@
 //! Names of a model's parts → which parameters learn. Refuses to know how a part is computed.
 
+use curricle_engine::stage::Problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ pub enum Part {
 }
 
 impl Part {
+    /// Every part.
+    pub const ALL: [Self; 5] = [Self::Vision, Self::Merger, Self::Text, Self::Embed, Self::Head];
+
     /// The part that holds the parameter at this path of fields: `visual.merger.mlp.0.weight`.
     pub fn of(path: &str) -> Self {
         let mut fields = path.split('.');
@@ -33,16 +37,39 @@ impl Part {
     }
 }
 
+/// Refuses to freeze every part: nothing would learn.
+pub fn validate(frozen: &[Part], problems: &mut Problems) {
+    if Part::ALL.iter().all(|part| frozen.contains(part)) {
+        problems.param(
+            "freeze",
+            "every part of the model is frozen: nothing would learn",
+            "leave out the part to train",
+        );
+    }
+}
+
 #[cfg(feature = "compute")]
-pub use tracked::tracked;
+pub use tracked::{check, tracked};
 
 #[cfg(feature = "compute")]
 mod tracked {
     use burn::module::{Module, ModuleMapper, Param};
     use burn::tensor::Tensor;
+    use curricle_engine::stage::StageError;
 
     use super::Part;
+    use crate::train::checkpoint::names;
     use crate::train::gradients::Path;
+
+    /// Refuses a model with nothing to learn. One whose head is tied has no [`Part::Head`]: only the model can tell.
+    pub fn check<M: Module>(model: &M, frozen: &[Part]) -> Result<(), StageError> {
+        if names(model).iter().all(|path| frozen.contains(&Part::of(path))) {
+            return Err(StageError::Failed(
+                "`freeze` names every part that this model has: nothing would learn".into(),
+            ));
+        }
+        Ok(())
+    }
 
     /// The model with every parameter outside `frozen` as a fresh leaf of the tape; frozen ones stay plain, so they cost
     /// neither a gradient nor a saved input.
@@ -78,7 +105,26 @@ mod tracked {
 
 #[cfg(test)]
 mod tests {
-    use super::Part;
+    use super::*;
+
+    #[test]
+    fn all_but_the_head_may_be_frozen_and_the_head_not_too() {
+        let refused = |frozen: &[Part]| {
+            let mut problems = Problems::default();
+            validate(frozen, &mut problems);
+            !problems.into_vec().is_empty()
+        };
+        assert!(!refused(&Part::ALL[..4]));
+        assert!(refused(&Part::ALL));
+    }
+
+    #[cfg(feature = "compute")]
+    #[test]
+    fn a_tied_head_learns_with_the_embedding_only() {
+        let model = crate::model::fixture::model();
+        assert!(check(&model, &Part::ALL[..4]).is_err(), "the head of this model is its embedding");
+        assert!(check(&model, &Part::ALL[..3]).is_ok());
+    }
 
     #[test]
     fn every_field_belongs_to_a_part() {

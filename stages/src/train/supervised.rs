@@ -239,9 +239,29 @@ impl Plan {
     fn step(&self, model: Qwen2_5Vl, adamw: &mut AdamW, step: usize) -> Result<(Qwen2_5Vl, Numbers), StageError> {
         let began = Instant::now();
         let pieces = self.walk.step(step, &self.data.lengths);
-        let rows = pieces.concat();
-        let targets: usize = rows.iter().map(|row| self.data.targets[*row]).sum();
-        let tokens: usize = rows.iter().map(|row| self.data.lengths[*row]).sum();
+        let tokens: usize = pieces.iter().flatten().map(|row| self.data.lengths[*row]).sum();
+        let (gradients, loss) = self.gradients(&model, pieces)?;
+        let (gradients, norm) = global_norm(gradients, self.max_grad_norm);
+        if !norm.is_finite() {
+            return Err(StageError::Failed(format!(
+                "the gradient of step {} is not finite; try a smaller `lr` or a smaller `max_grad_norm`",
+                step + 1
+            )));
+        }
+        let lr = self.schedule.at(step);
+        let model = adamw.step(model, gradients, lr);
+        let numbers = Numbers(vec![
+            ("loss", loss),
+            ("lr", lr),
+            ("grad_norm", norm),
+            ("tokens_per_s", tokens as f64 / began.elapsed().as_secs_f64()),
+        ]);
+        Ok((model, numbers))
+    }
+
+    /// Gradients and mean loss over the target tokens of all `pieces`.
+    fn gradients(&self, model: &Qwen2_5Vl, pieces: Vec<Vec<usize>>) -> Result<(Gradients, f64), StageError> {
+        let targets: usize = pieces.iter().flatten().map(|row| self.data.targets[*row]).sum();
         let jobs: Vec<_> = pieces.into_iter().map(|piece| (piece, model.clone())).collect();
         let work = |(rows, model): (Vec<usize>, Qwen2_5Vl)| {
             let piece = self.piece(&self.data, &rows, 1.0 / targets as f64)?;
@@ -254,22 +274,7 @@ impl Plan {
             let ((sum, nll), (more, more_nll)): ((Gradients, f64), (Gradients, f64)) = (sum?, piece?);
             Ok((sum.plus(more), nll + more_nll))
         })?;
-        let (gradients, norm) = global_norm(gradients, self.max_grad_norm);
-        if !norm.is_finite() {
-            return Err(StageError::Failed(format!(
-                "the gradient of step {} is not finite; try a smaller `lr` or a smaller `max_grad_norm`",
-                step + 1
-            )));
-        }
-        let lr = self.schedule.at(step);
-        let model = adamw.step(model, gradients, lr);
-        let numbers = Numbers(vec![
-            ("loss", nll / targets as f64),
-            ("lr", lr),
-            ("grad_norm", norm),
-            ("tokens_per_s", tokens as f64 / began.elapsed().as_secs_f64()),
-        ]);
-        Ok((model, numbers))
+        Ok((gradients, nll / targets as f64))
     }
 
     /// Mean loss over the target tokens of all of `val`.
@@ -294,3 +299,6 @@ impl Plan {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

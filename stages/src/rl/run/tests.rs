@@ -1,0 +1,56 @@
+use curricle_engine::exec::StageEvent;
+use curricle_engine::stage::{Kind, Runtime, StageError};
+use serde_json::{Value, json};
+
+use crate::kinds::grpo::Grpo;
+use crate::kinds::sft::Sft;
+use crate::testing::{Bench, seen};
+
+/// Rows with drawings, and a model `cold` that has seen boxed answers: random weights are never rewarded.
+fn bench() -> Bench {
+    let bench = Bench::drawn();
+    let params = json!({ "steps": 60, "batch": 6, "micro_batch": 3, "lr": 1e-2 });
+    bench.run(&Kind::<Sft>::NEW, &params, "cold", Runtime::default(), None).unwrap();
+    bench
+}
+
+fn params() -> Value {
+    json!({
+        "steps": 4, "prompts": 4, "group": 4, "micro_batch": 3, "rollout_batch": 5, "max_new_tokens": 12, "updates": 2,
+        "epochs": 2, "lr": 1e-2, "kl": { "coef": 1e-2 }, "freeze": ["vision"], "select": { "kind": "none" },
+        "reward": { "accuracy": 1.0, "format": 0.5 }, "max_grad_norm": 1.0,
+    })
+}
+
+fn grpo(bench: &Bench, name: &str, threads: usize, stop: Option<usize>) -> Result<Vec<StageEvent>, StageError> {
+    let runtime = Runtime { threads, checkpoint_every: 2, ..Runtime::default() };
+    bench.run_on("cold", &Kind::<Grpo>::NEW, &params(), name, runtime, stop)
+}
+
+#[test]
+fn a_frozen_tower_keeps_its_bytes_while_the_rest_leaves_the_reference() {
+    let bench = bench();
+    let events = grpo(&bench, "rl", 2, None).unwrap();
+    assert_eq!(seen(&events, "reward").len(), 4);
+    let kl = seen(&events, "kl");
+    assert!(kl.iter().all(|kl| *kl >= 0.0) && kl.iter().any(|kl| *kl > 0.0), "{kl:?}");
+    let (before, after) = (bench.tensors("cold"), bench.tensors("rl"));
+    assert_eq!(before.len(), after.len());
+    for (name, bytes) in &before {
+        let frozen = name.starts_with("visual.") && !name.starts_with("visual.merger.");
+        assert_eq!(*bytes == after[name], frozen, "{name}");
+    }
+}
+
+#[test]
+fn neither_lanes_nor_interruptions_change_a_byte() {
+    let bench = bench();
+    grpo(&bench, "one", 1, None).unwrap();
+    grpo(&bench, "two", 2, None).unwrap();
+    assert!(bench.weights("one") == bench.weights("two"), "the number of lanes changed the weights");
+    for stop in [1, 3] {
+        assert!(matches!(grpo(&bench, "broken", 2, Some(stop)), Err(StageError::Interrupted { .. })));
+    }
+    grpo(&bench, "broken", 1, None).unwrap();
+    assert!(bench.weights("one") == bench.weights("broken"), "interruptions changed the weights");
+}

@@ -1,0 +1,152 @@
+//! For this crate's tests: a folder with rows and a small model, and stages run on them as a worker would.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use curricle_engine::exec::StageEvent;
+use curricle_engine::stage::{
+    AnyKind, ArtifactType, DataType, DataView, InputArtifact, Kind, ModelType, Runtime, StageContext, StageError,
+    StageRequest,
+};
+use serde_json::{Value, json};
+
+use crate::kinds::init::Init;
+use crate::kinds::synthesize::Synthesize;
+
+/// A folder with rows and the model `base` that `init` makes of them.
+pub struct Bench {
+    dir: tempfile::TempDir,
+    rows: PathBuf,
+}
+
+impl Bench {
+    /// Twelve rows of sums.
+    pub fn sums() -> Self {
+        let bench = Self::empty("rows");
+        let row = |n: u32| json!({ "id": n.to_string(), "prompt": format!("{n} + {}", n * n), "answer": (n + n * n).to_string() });
+        let rows: String = (0..12).map(|n| format!("{}\n", row(n))).collect();
+        std::fs::create_dir(bench.rows()).unwrap();
+        std::fs::write(bench.rows().join("rows.jsonl"), rows).unwrap();
+        bench.with_base()
+    }
+
+    /// Twelve rows of sums and of drawings to count on.
+    pub fn drawn() -> Self {
+        let bench = Self::empty("drawn/out/train");
+        let tasks = json!({ "count": { "levels": [1] }, "arithmetic": { "levels": [1] } });
+        let params = json!({ "train": 12, "image_size": 56, "tasks": tasks });
+        bench.run(&Kind::<Synthesize>::NEW, &params, "drawn", Runtime::default(), None).unwrap();
+        bench.with_base()
+    }
+
+    fn empty(rows: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let rows = dir.path().join(rows);
+        Self { dir, rows }
+    }
+
+    fn with_base(self) -> Self {
+        let params = json!({
+            "hidden_size": 16, "layers": 2, "heads": 2, "kv_heads": 1, "intermediate": 32, "vocab_size": 300,
+            "vision": { "depth": 1, "hidden": 8, "heads": 2, "intermediate": 16, "fullatt": [0] }, "template": "bare",
+        });
+        self.run(&Kind::<Init>::NEW, &params, "base", Runtime::default(), None).unwrap();
+        self
+    }
+
+    /// The folder of the rows.
+    pub fn rows(&self) -> PathBuf {
+        self.rows.clone()
+    }
+
+    /// The model that the stage `name` left.
+    pub fn model(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name).join("out/model")
+    }
+
+    /// Its weights.
+    pub fn weights(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.model(name).join("model.safetensors")).unwrap()
+    }
+
+    /// Its tensors by name.
+    pub fn tensors(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
+        let bytes = self.weights(name);
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        tensors.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect()
+    }
+
+    /// Runs a stage under `name` on the rows and the model `base`.
+    pub fn run(
+        &self,
+        kind: &dyn AnyKind,
+        params: &Value,
+        name: &str,
+        runtime: Runtime,
+        stop: Option<usize>,
+    ) -> Result<Vec<StageEvent>, StageError> {
+        self.run_on("base", kind, params, name, runtime, stop)
+    }
+
+    /// Runs a stage under `name` on the rows and a model; asks it to stop as soon as it reports step `stop`.
+    pub fn run_on(
+        &self,
+        model: &str,
+        kind: &dyn AnyKind,
+        params: &Value,
+        name: &str,
+        runtime: Runtime,
+        stop: Option<usize>,
+    ) -> Result<Vec<StageEvent>, StageError> {
+        let place = self.dir.path().join(name);
+        let (output_dir, work_dir) = (place.join("out"), place.join("work"));
+        std::fs::create_dir_all(&output_dir).unwrap();
+        std::fs::create_dir_all(&work_dir).unwrap();
+        let input = |path: &Path, ty: ArtifactType| InputArtifact {
+            path: path.to_owned(),
+            ty,
+            view: DataView::default(),
+            reference: "test".to_owned(),
+        };
+        let rows = self.rows();
+        let request = StageRequest {
+            stage: name.to_owned(),
+            kind: kind.name().to_owned(),
+            params: params.clone(),
+            key: "00".to_owned(),
+            seed: 7,
+            inputs: BTreeMap::from([
+                ("data".to_owned(), input(&rows, ArtifactType::Data(DataType::default()))),
+                ("val".to_owned(), input(&rows, ArtifactType::Data(DataType::default()))),
+                ("model".to_owned(), input(&self.model(model), ArtifactType::Model(ModelType::default()))),
+            ]),
+            output_dir,
+            work_dir,
+            runtime: Runtime { device: "cpu".to_owned(), ..runtime },
+        };
+        let flag = Arc::new(AtomicBool::new(false));
+        let mut events = Vec::new();
+        let mut emit = |event: StageEvent| {
+            if let StageEvent::Progress { step, .. } = &event
+                && stop == Some(*step)
+            {
+                flag.store(true, Ordering::Relaxed);
+            }
+            events.push(event);
+        };
+        let mut context = StageContext::new(&request, Arc::clone(&flag), &mut emit);
+        kind.decode(params).unwrap().run(&mut context)?;
+        Ok(events)
+    }
+}
+
+/// A number of every step that has it.
+pub fn seen(events: &[StageEvent], name: &str) -> Vec<f64> {
+    let number = |event: &StageEvent| match event {
+        StageEvent::Progress { metrics, .. } => metrics.get(name).copied(),
+        _ => None,
+    };
+    events.iter().filter_map(number).collect()
+}
