@@ -20,7 +20,7 @@ params = { hidden_size = 32, layers = 1, heads = 2, kv_heads = 1, intermediate =
 [stages.cold]
 kind = "sft"
 inputs = { model = "base.model", data = "rows.train" }
-params = { steps = 100000, batch = 2 }
+params = { steps = 100000, batch = 2, micro_batch = 2 }
 [runtime]
 device = "cpu"
 "#;

@@ -63,7 +63,7 @@ pub use vision::VisionTower;
 pub use vlm::Qwen2_5Vl;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 #[cfg(feature = "compute")]
 mod golden;

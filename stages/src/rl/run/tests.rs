@@ -16,7 +16,7 @@ fn bench() -> Bench {
 
 fn params() -> Value {
     json!({
-        "steps": 4, "prompts": 4, "group": 4, "micro_batch": 3, "rollout_batch": 5, "max_new_tokens": 12, "updates": 2,
+        "steps": 24, "prompts": 4, "group": 4, "micro_batch": 3, "rollout_batch": 5, "max_new_tokens": 12, "updates": 2,
         "epochs": 2, "lr": 1e-2, "kl": { "coef": 1e-2 }, "freeze": ["vision"], "select": { "kind": "none" },
         "reward": { "accuracy": 1.0, "format": 0.5 }, "max_grad_norm": 1.0,
     })
@@ -31,7 +31,7 @@ fn grpo(bench: &Bench, name: &str, threads: usize, stop: Option<usize>) -> Resul
 fn a_frozen_tower_keeps_its_bytes_while_the_rest_leaves_the_reference() {
     let bench = bench();
     let events = grpo(&bench, "rl", 2, None).unwrap();
-    assert_eq!(seen(&events, "reward").len(), 4);
+    assert_eq!(seen(&events, "reward").len(), 24);
     let kl = seen(&events, "kl");
     assert!(kl.iter().all(|kl| *kl >= 0.0) && kl.iter().any(|kl| *kl > 0.0), "{kl:?}");
     let (before, after) = (bench.tensors("cold"), bench.tensors("rl"));
@@ -48,7 +48,7 @@ fn neither_lanes_nor_interruptions_change_a_byte() {
     grpo(&bench, "one", 1, None).unwrap();
     grpo(&bench, "two", 2, None).unwrap();
     assert!(bench.weights("one") == bench.weights("two"), "the number of lanes changed the weights");
-    for stop in [1, 3] {
+    for stop in [2, 9] {
         assert!(matches!(grpo(&bench, "broken", 2, Some(stop)), Err(StageError::Interrupted { .. })));
     }
     grpo(&bench, "broken", 1, None).unwrap();
