@@ -52,11 +52,10 @@ fn text(plan: &Plan, graph: &Graph, step: &Step, paint: Paint) -> String {
     let mut text = format!("{}\n", paint.out_tint(Tint::Bold, &step.name));
     text += &format!("  {} {}, version {}\n", label("kind"), step.preimage.kind, step.preimage.version);
     text += &format!("  {} {}\n", label("key"), step.key);
-    text += &format!(
-        "  {} {}\n",
-        label("decision"),
-        std::iter::once(word.to_owned()).chain(why).collect::<Vec<_>>().join(": ")
-    );
+    text += &format!("  {} {word}\n", label("decision"));
+    for reason in why {
+        text += &format!("  {} {reason}\n", label("because"));
+    }
     for (port, input) in &node.inputs {
         let identity = match &step.preimage.inputs[port] {
             InputIdentity::Stage { key, port } => format!("output `{port}` of key {}", key.short()),
