@@ -23,12 +23,15 @@ pub struct Bars {
     bars: BTreeMap<String, ProgressBar>,
     spoke: BTreeMap<String, Instant>,
     silent: bool,
+    /// A dashboard has the terminal while a stage runs: only what comes before and after a stage is said.
+    dashboard: bool,
 }
 
 impl Bars {
     /// As the command line and the terminal want it.
-    pub fn new(how: Progress, paint: Paint) -> Self {
+    pub fn new(how: Progress, paint: Paint, dashboard: bool) -> Self {
         let bars = match how {
+            _ if dashboard => false,
             Progress::Auto => std::io::stderr().is_terminal(),
             Progress::Bar => true,
             Progress::Plain | Progress::None => false,
@@ -41,13 +44,16 @@ impl Bars {
             bars: BTreeMap::new(),
             spoke: BTreeMap::new(),
             silent: paint.quiet || how == Progress::None,
+            dashboard,
         }
     }
 
     /// Shows what happened.
     pub fn show(&mut self, event: &RunEvent) {
         match &event.what {
-            Happening::RunStarted { .. } | Happening::RunFinished { .. } => {}
+            Happening::RunStarted { .. } | Happening::RunFinished { .. } | Happening::StageCheckpoint { .. } => {}
+            Happening::StageResumed { .. } | Happening::StageProgress { .. } | Happening::StageLog { .. }
+                if self.dashboard => {}
             Happening::StageReused { stage, .. } => self.say(stage, Tint::Green, "reused"),
             Happening::StageStarted { stage, reasons, .. } => {
                 self.say(stage, Tint::Yellow, &format!("runs: {}", reasons.join("; ")));
@@ -59,7 +65,6 @@ impl Bars {
             Happening::StageProgress { stage, step, total, metrics, .. } => {
                 self.progress(stage, *step, *total, metrics)
             }
-            Happening::StageCheckpoint { .. } => {}
             Happening::StageLog { stage, message, .. } => self.say(stage, Tint::Dim, message),
             Happening::StageFinished { stage, wall_s, .. } => {
                 self.close(stage);

@@ -1,6 +1,6 @@
 //! `curricle run`: trains what is not there yet, and reports.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use curricle_engine::exec::{
@@ -40,12 +40,12 @@ pub fn run(args: &RunArgs, paint: Paint) -> Result<Exit, Failure> {
     let failed = |error: fs::FsError| Failure::new(Exit::Store, error.to_string());
     let mut ledger = Ledger::create(&args.store.store, graph.name()).map_err(failed)?;
     let (dir, logs) = (ledger.dir().to_owned(), ledger.logs());
-    let mut bars = Bars::new(args.progress, paint);
+    // A dashboard needs this terminal, and only one stage can have it.
+    let dashboard = plan.to_run().any(|step| graph.stage(step.stage).runtime.tui) && has_screen(paint);
+    let mut bars = Bars::new(args.progress, paint, dashboard);
     let mut events = EventSink::open(args.events.as_deref())?;
     let interrupt = Interrupt::new();
     listen(&interrupt, paint)?;
-    // A dashboard needs this terminal, and only one stage can have it.
-    let dashboard = plan.to_run().any(|step| graph.stage(step.stage).runtime.tui);
     let jobs = if dashboard { 1 } else { args.jobs.map(usize::from).or(recipe.jobs()).unwrap_or(1) };
     let executor = executor(dashboard)?;
     let run = Run {
@@ -125,6 +125,15 @@ fn text(report: &Report, receipt: &Receipt, dir: &Path, paint: Paint) -> String 
 fn relative(path: &Path) -> &Path {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path)
+}
+
+/// Can a dashboard be drawn on standard output? Says so where it can't.
+fn has_screen(paint: Paint) -> bool {
+    let screen = std::io::stdout().is_terminal();
+    if !screen {
+        paint.say("no dashboard: standard output is no terminal; going on with plain lines");
+    }
+    screen
 }
 
 fn executor(dashboard: bool) -> Result<Box<dyn Executor>, Failure> {

@@ -35,6 +35,16 @@ pub fn rows(input: &InputArtifact) -> Result<Vec<Row>, StageError> {
     rows::load(&input.path, &view).map_err(|error| StageError::Failed(error.to_string()))
 }
 
+/// Rows with an instruction after every prompt, joined as the released `math_format.jinja` joins them.
+pub fn instructed(mut rows: Vec<Row>, instruction: Option<&str>) -> Vec<Row> {
+    if let Some(instruction) = instruction {
+        for row in &mut rows {
+            row.prompt = format!("{} {}", row.prompt.trim(), instruction.trim());
+        }
+    }
+    rows
+}
+
 /// Copies tokenizer, chat template and settings of one model folder to another.
 pub fn copy_companions(from: &Path, to: &Path) -> Result<(), StageError> {
     for name in COMPANIONS {

@@ -7,6 +7,8 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::receipt::{InputReceipt, Outcome, Receipt, StageReceipt, Status};
 use super::{Executor, Happening, Interrupt, Job, RunEvent, StageEvent};
 use crate::clock;
@@ -315,6 +317,10 @@ impl<'a> Scheduler<'a> {
                 (Happening::StageFinished { stage, key, wall_s }, State::Done { artifact, status: Status::Ran })
             }
             Err(Ending::Stage(StageError::Interrupted { step })) => {
+                // Somebody may have asked the stage itself, on its dashboard: that too means the whole run.
+                if !self.run.interrupt.requested() {
+                    self.run.interrupt.raise(Signal::INT.as_raw());
+                }
                 let state = State::Without { status: Status::Interrupted, message: None };
                 (Happening::StageInterrupted { stage, key, step }, state)
             }

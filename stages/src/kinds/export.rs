@@ -19,6 +19,8 @@ pub enum Dtype {
     F32,
     /// Brain float, 16-bit: what the hub's checkpoints use.
     Bf16,
+    /// Half precision, 16-bit: more digits than `bf16`, and no weight beyond 65504.
+    F16,
 }
 
 /// Parameters of `export`.
@@ -66,6 +68,7 @@ impl StageKind for Export {
         let precision = match params.dtype {
             Dtype::F32 => Precision::F32,
             Dtype::Bf16 => Precision::Bf16,
+            Dtype::F16 => Precision::F16,
         };
         weights::save_as(&model, &config, &output, precision).map_err(|error| failed(&error))?;
         crate::inputs::copy_companions(&input.path, &output)?;

@@ -66,6 +66,8 @@ pub enum Watched {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Params {
+    /// Text added to every prompt: the same that the later stages ask with.
+    pub instruction: Option<String>,
     /// Passes over the rows; an unfinished last batch is trained as it is. Give `epochs` or `steps`, not both; neither is one epoch.
     pub epochs: Option<usize>,
     /// Optimizer steps.
@@ -105,6 +107,7 @@ pub struct Params {
 impl Default for Params {
     fn default() -> Self {
         Self {
+            instruction: None,
             epochs: None,
             steps: None,
             batch: 32,
@@ -259,7 +262,8 @@ mod run {
         };
         let mut rows = |port: &str| -> Result<Option<Rows>, StageError> {
             let Some(input) = context.optional(port) else { return Ok(None) };
-            let (rows, left_out) = Rows::measure(inputs::rows(input)?, &processor, &lanes, limit, longer)?;
+            let rows = inputs::instructed(inputs::rows(input)?, params.instruction.as_deref());
+            let (rows, left_out) = Rows::measure(rows, &processor, &lanes, limit, longer)?;
             if left_out > 0 {
                 context.log(format!("`{port}`: left out {left_out} rows with more than {limit} tokens"));
             }

@@ -169,11 +169,14 @@ impl ModelConfig {
         Self::from_json(&value).map_err(|mistakes| ConfigError { place, kind: ConfigErrorKind::Fields(mistakes) })
     }
 
-    /// Writes `config.json` into a model folder, in the hub's layout, always the same bytes.
-    pub fn write(&self, dir: &Path) -> Result<(), ConfigError> {
+    /// Writes `config.json` into a model folder, in the hub's layout, always the same bytes; `dtype` is the number format
+    /// of the weights beside it, as torch calls it.
+    pub fn write(&self, dir: &Path, dtype: &str) -> Result<(), ConfigError> {
         let path = dir.join("config.json");
         let place = path.display().to_string();
-        let mut text = serde_json::to_string_pretty(&self.to_json())
+        let mut json = self.to_json();
+        json["torch_dtype"] = dtype.into();
+        let mut text = serde_json::to_string_pretty(&json)
             .map_err(|e| ConfigError { place: place.clone(), kind: e.into() })?;
         text.push('\n');
         fs::write(&path, text).map_err(|e| ConfigError { place, kind: e.into() })

@@ -31,6 +31,8 @@ pub enum Precision {
     F32,
     /// bfloat16, rounded to nearest even: half the size, as released checkpoints are.
     Bf16,
+    /// 16-bit floats, rounded to nearest even; a weight beyond 65504 is refused.
+    F16,
 }
 
 /// Why weights could not be read or written.
@@ -61,6 +63,9 @@ pub enum WeightsErrorKind {
     /// The tensors are not those of the configuration.
     #[error("{0}")]
     Mismatch(Mismatch),
+    /// A weight is beyond what the chosen number format holds.
+    #[error("`{0}` has weights beyond 65504, which float16 can't hold; use `bf16` or `f32`")]
+    Overflow(String),
     /// `config.json` could not be written.
     #[error("{0}")]
     Config(#[from] ConfigError),
@@ -122,15 +127,21 @@ pub fn save_as(
     dir: &FilePath,
     precision: Precision,
 ) -> Result<(), WeightsError> {
-    let (dtype, write): (Dtype, fn(&[f32]) -> Vec<u8>) = match precision {
-        Precision::F32 => (Dtype::F32, |values| values.iter().flat_map(|x| x.to_le_bytes()).collect()),
-        Precision::Bf16 => {
-            (Dtype::BF16, |values| values.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect())
-        }
+    let (dtype, torch, write): (Dtype, &str, fn(f32, &mut Vec<u8>)) = match precision {
+        Precision::F32 => (Dtype::F32, "float32", |x, bytes| bytes.extend(x.to_le_bytes())),
+        Precision::Bf16 => (Dtype::BF16, "bfloat16", |x, bytes| bytes.extend(bf16::from_f32(x).to_le_bytes())),
+        Precision::F16 => (Dtype::F16, "float16", |x, bytes| bytes.extend(f16::from_f32(x).to_le_bytes())),
     };
-    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> =
-        export(model).into_iter().map(|(name, (shape, values))| (name, shape, write(&values))).collect();
     let path = dir.join(SINGLE);
+    let mut tensors = Vec::new();
+    for (name, (shape, values)) in export(model) {
+        if precision == Precision::F16 && values.iter().any(|x| x.is_finite() && f16::from_f32(*x).is_infinite()) {
+            return Err(at(&path)(WeightsErrorKind::Overflow(name)));
+        }
+        let mut bytes = Vec::with_capacity(values.len() * dtype.bitsize() / 8);
+        values.into_iter().for_each(|x| write(x, &mut bytes));
+        tensors.push((name, shape, bytes));
+    }
     let mut views = Vec::with_capacity(tensors.len());
     for (name, shape, bytes) in &tensors {
         views.push((name.as_str(), TensorView::new(dtype, shape.clone(), bytes).map_err(|e| at(&path)(e.into()))?));
@@ -138,10 +149,13 @@ pub fn save_as(
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     // Complete or absent: a reader never sees half a file, even if the process dies here.
     let draft = dir.join(format!(".{SINGLE}.{}.tmp", std::process::id()));
+    // The writer makes a file that nobody else may read; this one shall have the rights that files here usually have.
+    let usual = File::create(&draft).and_then(|file| file.metadata()).map_err(|e| at(&path)(e.into()))?.permissions();
     safetensors::serialize_to_file(views, Some(metadata), &draft).map_err(|e| at(&path)(e.into()))?;
+    fs::set_permissions(&draft, usual).map_err(|e| at(&path)(e.into()))?;
     File::open(&draft).and_then(|file| file.sync_all()).map_err(|e| at(&path)(e.into()))?;
     fs::rename(&draft, &path).map_err(|e| at(&path)(e.into()))?;
-    config.write(dir).map_err(|e| at(dir)(e.into()))
+    config.write(dir, torch).map_err(|e| at(dir)(e.into()))
 }
 
 /// Every tensor as the hub stores it: name → (shape, values), sorted by name.

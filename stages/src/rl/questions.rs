@@ -31,18 +31,14 @@ impl Questions {
         max_new_tokens: usize,
         instruction: Option<&str>,
     ) -> Result<Self, StageError> {
-        let mut rows = crate::inputs::rows(data)?;
+        let rows = crate::inputs::rows(data)?;
         if rows.is_empty() {
             return Err(StageError::Failed(format!("`{}` holds no rows", data.path.display())));
         }
         if let Some(row) = rows.iter().find(|row| row.answer.is_none()) {
             return Err(StageError::Failed(format!("row `{}` has no `answer` to judge completions by", row.id)));
         }
-        if let Some(instruction) = instruction {
-            for row in &mut rows {
-                row.prompt = instructed(&row.prompt, instruction);
-            }
-        }
+        let rows = crate::inputs::instructed(rows, instruction);
         let processor = Processor::open(model_dir).map_err(|e| StageError::while_doing("opening the tokenizer", e))?;
         let longest = config.text.max_position_embeddings.saturating_sub(max_new_tokens);
         Ok(Self { rows, processor, longest })
@@ -121,9 +117,4 @@ pub struct Draws {
     pub top_k: usize,
     /// Longest completion.
     pub max_new_tokens: usize,
-}
-
-/// A prompt with an instruction after it, as the released `math_format.jinja` joins them.
-fn instructed(prompt: &str, instruction: &str) -> String {
-    format!("{} {}", prompt.trim(), instruction.trim())
 }

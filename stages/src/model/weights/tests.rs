@@ -30,17 +30,22 @@ fn seeds_make_models() {
 }
 
 #[test]
-fn bfloat16_and_untied_heads_come_back() {
+fn sixteen_bits_and_untied_heads_come_back() {
     let (mut config, device, dir) = (fixture::config(), fixture::device(), tempfile::tempdir().unwrap());
     config.tie_word_embeddings = false;
     let model = config.init(7, &device);
-    save_as(&model, &config, dir.path(), Precision::Bf16).unwrap();
-    let (wide, narrow) = (export(&model), export(&load(dir.path(), &config, &device).unwrap()));
-    assert!(wide.contains_key("lm_head.weight"));
-    for (name, (shape, values)) in &wide {
-        assert_eq!(&narrow[name].0, shape);
-        for (a, b) in values.iter().zip(&narrow[name].1) {
-            assert!((a - b).abs() <= a.abs() / 256.0, "{name}: {a} {b}");
+    // Half a unit in the last place: 8 bits of bfloat16; 11 of float16, and its steps of 2⁻²⁴ next to zero.
+    let formats = [(Precision::Bf16, "bfloat16", 256.0, 0.0), (Precision::F16, "float16", 2048.0, 2_f32.powi(-25))];
+    for (precision, name, steps, smallest) in formats {
+        save_as(&model, &config, dir.path(), precision).unwrap();
+        assert!(fs::read_to_string(dir.path().join("config.json")).unwrap().contains(&format!("\"{name}\"")));
+        let (wide, narrow) = (export(&model), export(&load(dir.path(), &config, &device).unwrap()));
+        assert!(wide.contains_key("lm_head.weight"));
+        for (name, (shape, values)) in &wide {
+            assert_eq!(&narrow[name].0, shape);
+            for (a, b) in values.iter().zip(&narrow[name].1) {
+                assert!((a - b).abs() <= a.abs() / steps + smallest, "{name}: {a} {b}");
+            }
         }
     }
 }
