@@ -62,18 +62,29 @@ impl RunError {
     /// How to go on.
     pub fn help(&self) -> &'static str {
         match self {
-            Self::Missing(_) => "put the files there, or point at them: `--set data.NAME.source=file:PATH`",
+            Self::Missing(_) => {
+                "put the files there, or point at them: `--set data.NAME.source=file:PATH`, `--set models.NAME.source=file:PATH`"
+            }
             Self::Device { .. } => "choose another: `--set runtime.device=cpu`",
         }
     }
 }
 
 fn missing_text(missing: &[(String, Missing)]) -> String {
-    let line = |(stage, missing): &(String, Missing)| {
-        let Missing { port, reference, source } = missing;
-        format!("stage `{stage}`: input `{port}` = `{reference}` is not on this machine: `{source}`")
+    let mut told: Vec<(&Missing, Vec<String>)> = Vec::new();
+    for (stage, missing) in missing {
+        let stage = format!("`{stage}`");
+        match told.iter_mut().find(|(same, _)| *same == missing) {
+            Some((_, stages)) => stages.push(stage),
+            None => told.push((missing, vec![stage])),
+        }
+    }
+    let line = |(Missing { port, reference, source }, stages): &(&Missing, Vec<String>)| {
+        let plural = if stages.len() > 1 { "s" } else { "" };
+        let stages = stages.join(", ");
+        format!("stage{plural} {stages}: input `{port}` = `{reference}` is not on this machine: `{source}`")
     };
-    missing.iter().map(line).collect::<Vec<_>>().join("\n")
+    told.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Looks, before anything runs, for what would fail later: input files that are not here, devices that can't be had.

@@ -83,13 +83,17 @@ impl StageKind for Export {
             });
             fs::write(&generation, format!("{text:#}\n").as_bytes()).map_err(|error| failed(&error))?;
         }
+        let dtype = match params.dtype {
+            Dtype::F32 => "float32",
+            Dtype::Bf16 => "bfloat16",
+            Dtype::F16 => "float16",
+        };
         let card = format!(
             "---\nlibrary_name: transformers\npipeline_tag: image-text-to-text\n---\n\n# {}\n\nA Qwen2.5-VL model, exported \
-             by curricle.\n\n- from: `{}`\n- stage key: `{}`\n- number format: {:?}\n",
+             by curricle.\n\n- from: `{}`\n- stage key: `{}`\n- number format: {dtype}\n",
             context.stage(),
             input.reference,
             context.key(),
-            params.dtype,
         );
         fs::write(&output.join("README.md"), card.as_bytes()).map_err(|error| failed(&error))
     }

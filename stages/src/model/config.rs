@@ -176,8 +176,8 @@ impl ModelConfig {
         let place = path.display().to_string();
         let mut json = self.to_json();
         json["torch_dtype"] = dtype.into();
-        let mut text = serde_json::to_string_pretty(&json)
-            .map_err(|e| ConfigError { place: place.clone(), kind: e.into() })?;
+        let mut text =
+            serde_json::to_string_pretty(&json).map_err(|e| ConfigError { place: place.clone(), kind: e.into() })?;
         text.push('\n');
         fs::write(&path, text).map_err(|e| ConfigError { place, kind: e.into() })
     }

@@ -52,7 +52,7 @@ pub enum WeightsErrorKind {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     /// The file is no safetensors file.
-    #[error("not a safetensors file: {0}")]
+    #[error("not a whole safetensors file: {0}; get it again")]
     Format(#[from] safetensors::SafeTensorError),
     /// The index is not a map of names to files of the same folder.
     #[error("not an index of shards: {0}")]
@@ -84,6 +84,9 @@ pub struct Mismatch {
     pub twice: Vec<String>,
 }
 
+/// Names that an error spells out of each group.
+const SPELLED: usize = 12;
+
 impl std::fmt::Display for Mismatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let unfit: Vec<String> = self.unfit.iter().map(|(name, why)| format!("{name} ({why})")).collect();
@@ -91,10 +94,15 @@ impl std::fmt::Display for Mismatch {
             [("missing", &self.missing), ("unknown", &self.unknown), ("unfit", &unfit), ("twice", &self.twice)];
         let mut first = true;
         for (word, names) in groups.iter().filter(|(_, names)| !names.is_empty()) {
-            write!(f, "{}{} {word}: {}", if first { "" } else { "; " }, names.len(), names.join(", "))?;
+            let more = names.len().saturating_sub(SPELLED);
+            let spelled = names[..names.len() - more].join(", ");
+            write!(f, "{}{} {word}: {spelled}", if first { "" } else { "; " }, names.len())?;
+            if more > 0 {
+                write!(f, " and {more} more")?;
+            }
             first = false;
         }
-        Ok(())
+        f.write_str("; the tensors must be those that `config.json` beside them describes")
     }
 }
 

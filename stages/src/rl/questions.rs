@@ -60,7 +60,8 @@ impl Questions {
     /// Where an image can't be read, or the prompt leaves no room for a completion.
     pub fn encode(&self, row: usize) -> Result<Encoded, StageError> {
         let row = &self.rows[row];
-        let encoded = self.processor.prompt(row).map_err(|e| StageError::while_doing("encoding a prompt", e))?;
+        let encoded =
+            self.processor.prompt(row).map_err(|error| StageError::Failed(format!("row `{}`: {error}", row.id)))?;
         if encoded.ids.len() > self.longest {
             return Err(StageError::Failed(format!(
                 "row `{}` has {} tokens; the model's positions leave room for {} before a completion",

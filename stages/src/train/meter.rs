@@ -44,6 +44,9 @@ use serde::{Deserialize, Serialize};
 use super::lanes;
 use super::relay::Relay;
 
+/// With what the dashboard panics, by design, where somebody wants to stop without another checkpoint.
+const KILLED: &str = "Killing training from user input.";
+
 /// Numbers of one step or look, by name.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Numbers(pub Vec<(&'static str, f64)>);
@@ -269,9 +272,15 @@ where
         .name("training".to_owned())
         .spawn(move || alone.install(|| launch(session, model, body, interrupter, flag, events, tui)))
         .map_err(|error| StageError::while_doing("starting a thread", error))?;
+    let mut kept = 0;
     loop {
         match received.recv_timeout(Duration::from_millis(100)) {
-            Ok(event) => context.emit(event),
+            Ok(event) => {
+                if let StageEvent::Checkpoint { step } | StageEvent::Resumed { step } = event {
+                    kept = step;
+                }
+                context.emit(event);
+            }
             Err(RecvTimeoutError::Timeout) if context.interrupted() => stop.stop(Some("interrupted")),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
@@ -280,6 +289,9 @@ where
     work.join().unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().map(String::as_str);
         let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        if message == KILLED {
+            return Err(StageError::Interrupted { step: kept });
+        }
         Err(StageError::Failed(format!("the training thread panicked: {message}")))
     })
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
-use curricle_datasets::{Encoded, Processor, Row};
+use curricle_datasets::{EncodeError, Encoded, Processor, Row};
 use curricle_engine::exec::StageEvent;
 use curricle_engine::stage::StageError;
 use serde_json::json;
@@ -103,7 +103,8 @@ impl Rows {
         longer: Longer,
     ) -> Result<(Self, usize), StageError> {
         let measured = lanes.map(&rows, |row| {
-            let whole = processor.example(row).map_err(|error| StageError::Failed(error.to_string()))?;
+            let failed = |error: EncodeError| StageError::Failed(format!("row `{}`: {error}", row.id));
+            let whole = processor.example(row).map_err(failed)?;
             let length = whole.ids.len();
             if length > limit && longer == Longer::Refuse {
                 return Err(StageError::Failed(format!(
@@ -147,7 +148,7 @@ impl Rows {
             cut_to(&mut encoded, self.limit);
             Ok(encoded)
         };
-        let encoded: Result<_, curricle_datasets::EncodeError> = chosen.iter().map(encode).collect();
+        let encoded: Result<_, EncodeError> = chosen.iter().map(encode).collect();
         encoded.map_err(|error| StageError::Failed(error.to_string()))
     }
 }
