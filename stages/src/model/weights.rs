@@ -147,7 +147,9 @@ pub fn save_as(
             return Err(at(&path)(WeightsErrorKind::Overflow(name)));
         }
         let mut bytes = Vec::with_capacity(values.len() * dtype.bitsize() / 8);
-        values.into_iter().for_each(|x| write(x, &mut bytes));
+        for value in values {
+            write(value, &mut bytes);
+        }
         tensors.push((name, shape, bytes));
     }
     let mut views = Vec::with_capacity(tensors.len());
