@@ -125,6 +125,7 @@ fn comparisons(measured: &[Scored<'_>]) -> Vec<Comparison> {
             found.push(Comparison {
                 before: before.subject(),
                 after: after.subject(),
+                data: after.references(ArtifactKind::Data).join(", "),
                 group: part.unwrap_or("all").to_owned(),
                 items: pairs.len(),
                 difference,

@@ -54,11 +54,17 @@ impl Report {
 
     /// Before → after, aligned.
     pub fn comparisons_table(&self) -> String {
+        let several = self.comparisons.windows(2).any(|pair| pair[0].data != pair[1].data);
         let row = |comparison: &Comparison| {
+            let items = match comparison {
+                Comparison { group, .. } if !several => group.clone(),
+                Comparison { data, group, .. } if group == "all" => data.clone(),
+                Comparison { data, group, .. } => format!("{data}, {group}"),
+            };
             let mark = if comparison.is_significant() { " *" } else { "" };
             vec![
                 format!("{} → {}", comparison.before, comparison.after),
-                comparison.group.clone(),
+                items,
                 comparison.items.to_string(),
                 format!("{} {}{mark}", signed(comparison.difference), range(comparison.interval, signed)),
             ]

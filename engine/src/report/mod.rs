@@ -93,6 +93,8 @@ pub struct Comparison {
     pub before: String,
     /// Subject of the later one.
     pub after: String,
+    /// Rows that both were asked, as the recipe refers to them.
+    pub data: String,
     /// `all`, or a group of rows.
     pub group: String,
     /// Rows in both.
