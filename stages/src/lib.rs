@@ -18,7 +18,8 @@ pub mod inputs;
 pub mod kinds;
 pub mod model;
 pub mod rl;
-#[cfg(all(test, feature = "compute"))]
+#[cfg(test)]
+#[cfg(feature = "compute")]
 mod testing;
 pub mod train;
 

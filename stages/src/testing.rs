@@ -25,8 +25,11 @@ impl Bench {
     /// Twelve rows of sums.
     pub fn sums() -> Self {
         let bench = Self::empty("rows");
-        let row = |n: u32| json!({ "id": n.to_string(), "prompt": format!("{n} + {}", n * n), "answer": (n + n * n).to_string() });
-        let rows: String = (0..12).map(|n| format!("{}\n", row(n))).collect();
+        let row = |n: u32| {
+            let (id, prompt, answer) = (n.to_string(), format!("{n} + {}", n * n), (n + n * n).to_string());
+            json!({ "id": id, "prompt": prompt, "answer": answer }).to_string() + "\n"
+        };
+        let rows: String = (0..12).map(row).collect();
         std::fs::create_dir(bench.rows()).unwrap();
         std::fs::write(bench.rows().join("rows.jsonl"), rows).unwrap();
         bench.with_base()
@@ -37,7 +40,7 @@ impl Bench {
         let bench = Self::empty("drawn/out/train");
         let tasks = json!({ "count": { "levels": [1] }, "arithmetic": { "levels": [1] } });
         let params = json!({ "train": 12, "image_size": 56, "tasks": tasks });
-        bench.run(&Kind::<Synthesize>::NEW, &params, "drawn", Runtime::default(), None).unwrap();
+        bench.run(&Kind::<Synthesize>::NEW, &params, "drawn", &Runtime::default(), None).unwrap();
         bench.with_base()
     }
 
@@ -52,7 +55,7 @@ impl Bench {
             "hidden_size": 16, "layers": 2, "heads": 2, "kv_heads": 1, "intermediate": 32, "vocab_size": 300,
             "vision": { "depth": 1, "hidden": 8, "heads": 2, "intermediate": 16, "fullatt": [0] }, "template": "bare",
         });
-        self.run(&Kind::<Init>::NEW, &params, "base", Runtime::default(), None).unwrap();
+        self.run(&Kind::<Init>::NEW, &params, "base", &Runtime::default(), None).unwrap();
         self
     }
 
@@ -84,7 +87,7 @@ impl Bench {
         kind: &dyn AnyKind,
         params: &Value,
         name: &str,
-        runtime: Runtime,
+        runtime: &Runtime,
         stop: Option<usize>,
     ) -> Result<Vec<StageEvent>, StageError> {
         self.run_on("base", kind, params, name, runtime, stop)
@@ -97,7 +100,7 @@ impl Bench {
         kind: &dyn AnyKind,
         params: &Value,
         name: &str,
-        runtime: Runtime,
+        runtime: &Runtime,
         stop: Option<usize>,
     ) -> Result<Vec<StageEvent>, StageError> {
         let place = self.dir.path().join(name);
@@ -124,7 +127,7 @@ impl Bench {
             ]),
             output_dir,
             work_dir,
-            runtime: Runtime { device: "cpu".to_owned(), ..runtime },
+            runtime: Runtime { device: "cpu".to_owned(), ..runtime.clone() },
         };
         let flag = Arc::new(AtomicBool::new(false));
         let mut events = Vec::new();

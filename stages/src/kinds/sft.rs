@@ -319,5 +319,6 @@ mod run {
     }
 }
 
-#[cfg(all(test, feature = "compute"))]
+#[cfg(test)]
+#[cfg(feature = "compute")]
 mod tests;

@@ -203,7 +203,7 @@ impl StageKind for Synthesize {
             problems.stage("makes no rows", "set `train` or `test` above 0");
         }
         let size = params.image_size;
-        if size % BLOCK != 0 || !(LEAST_SIZE..=MOST_SIZE).contains(&size) {
+        if !size.is_multiple_of(BLOCK) || !(LEAST_SIZE..=MOST_SIZE).contains(&size) {
             let message = format!("`{size}` is no multiple of {BLOCK} from {LEAST_SIZE} to {MOST_SIZE}");
             problems.param("image_size", message, "84 is nine image tokens, 336 is 144");
         }
@@ -288,7 +288,7 @@ fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError
         taken.add(made.iter().map(|one| &one.row));
         let dir = context.output(name)?;
         let mut go_on = |done: usize| {
-            if done > 0 && done % REPORT_EVERY == 0 {
+            if done > 0 && done.is_multiple_of(REPORT_EVERY) {
                 context.progress(before + done, total, &[]);
             }
             !context.interrupted()

@@ -307,6 +307,7 @@ mod tests {
         checkpoints
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "it stands in for what takes messages over")]
     fn quiet(message: String) {
         panic!("unexpected: {message}");
     }

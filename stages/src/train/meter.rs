@@ -345,9 +345,12 @@ where
     }
 }
 
+/// A loop, and what its meter is made of.
+type Parts<F> = (F, Session, Arc<AtomicBool>, Sender<StageEvent>);
+
 /// A learning strategy whose loop is somebody else's.
 struct Ours<F> {
-    parts: Mutex<Option<(F, Session, Arc<AtomicBool>, Sender<StageEvent>)>>,
+    parts: Mutex<Option<Parts<F>>>,
     failure: Arc<Mutex<Option<StageError>>>,
 }
 

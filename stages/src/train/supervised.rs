@@ -73,7 +73,7 @@ impl InferenceStep for Qwen2_5Vl {
 
 /// Rows to learn from or to look at, with what planning needs to know of each.
 pub struct Rows {
-    rows: Vec<Row>,
+    all: Vec<Row>,
     /// Tokens of each row.
     lengths: Vec<usize>,
     /// Target tokens of each row.
@@ -119,32 +119,32 @@ impl Rows {
             let keep = targets > 0 && (length <= limit || (longer == Longer::Truncate && images == 0));
             Ok(keep.then_some((cut.ids.len(), targets)))
         });
-        let mut kept = Self { rows: Vec::new(), lengths: Vec::new(), targets: Vec::new(), limit };
-        let all = rows.len();
+        let mut kept = Self { all: Vec::new(), lengths: Vec::new(), targets: Vec::new(), limit };
+        let before = rows.len();
         for (row, measure) in rows.into_iter().zip(measured) {
             if let Some((length, targets)) = measure? {
-                kept.rows.push(row);
+                kept.all.push(row);
                 kept.lengths.push(length);
                 kept.targets.push(targets);
             }
         }
-        let left_out = all - kept.rows.len();
+        let left_out = before - kept.all.len();
         Ok((kept, left_out))
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.all.len()
     }
 
     /// Is there none?
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.all.is_empty()
     }
 
     fn encode(&self, chosen: &[usize], processor: &Processor) -> Result<Vec<Encoded>, StageError> {
         let encode = |row: &usize| {
-            let mut encoded = processor.example(&self.rows[*row])?;
+            let mut encoded = processor.example(&self.all[*row])?;
             cut_to(&mut encoded, self.limit);
             Ok(encoded)
         };

@@ -7,7 +7,7 @@ use crate::testing::{Bench, seen};
 
 fn sft(bench: &Bench, name: &str, threads: usize, stop: Option<usize>) -> Result<Vec<StageEvent>, StageError> {
     let runtime = Runtime { threads, checkpoint_every: 4, ..Runtime::default() };
-    bench.run(&Kind::<Sft>::NEW, &params(), name, runtime, stop)
+    bench.run(&Kind::<Sft>::NEW, &params(), name, &runtime, stop)
 }
 
 fn params() -> Value {
@@ -55,7 +55,7 @@ fn frozen_parts_keep_their_bytes_and_early_stopping_stops() {
     params["freeze"] = json!(["text", "vision", "merger"]);
     params["lr"] = json!(1e-12);
     params["early_stop"] = json!({ "metric": "loss", "patience": 1 });
-    let events = bench.run(&Kind::<Sft>::NEW, &params, "frozen", Runtime::default(), None).unwrap();
+    let events = bench.run(&Kind::<Sft>::NEW, &params, "frozen", &Runtime::default(), None).unwrap();
     let last = events.iter().filter_map(|event| match event {
         StageEvent::Progress { step, .. } => Some(*step),
         _ => None,

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! With `ε_low = ε_high` it is GRPO's, with a larger `ε_high` DAPO's. `dual` caps ρ for negative advantages (Ye et al.
-//! 2020, arXiv 1912.09729, `clip_ratio_c` in verl; TRL's `delta`). Eq. 2 as printed has π_ref in place of π_old and one
+//! 2020, arXiv 1912.09729, `clip_ratio_c` in verl; TRL's `delta`). Eq. 2 as printed has `π_ref` in place of `π_old` and one
 //! ratio per sequence; the released code has what stands here. Weights: [`super::mean`].
 
 use burn::tensor::Tensor;

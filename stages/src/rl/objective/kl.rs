@@ -4,9 +4,9 @@
 //! k3 = exp(Δ) − Δ − 1,   Δ = log π_ref − log π
 //! ```
 //!
-//! Never negative, 0 where both agree, unbiased for KL(π ‖ π_ref) over samples of π. Deviation: the released code clamps
+//! Never negative, 0 where both agree, unbiased for `KL(π ‖ π_ref)` over samples of π. Deviation: the released code clamps
 //! the result to ±10; here Δ is clamped like every log-ratio, which keeps a gradient up to the bound.
-//! TRL 1.10 multiplies k3 by the ratio to π_old; neither the paper's framework nor this does.
+//! TRL 1.10 multiplies k3 by the ratio to `π_old`; neither the paper's framework nor this does.
 
 use burn::tensor::Tensor;
 

@@ -10,7 +10,7 @@ use crate::testing::{Bench, seen};
 fn bench() -> Bench {
     let bench = Bench::drawn();
     let params = json!({ "steps": 60, "batch": 6, "micro_batch": 3, "lr": 1e-2 });
-    bench.run(&Kind::<Sft>::NEW, &params, "cold", Runtime::default(), None).unwrap();
+    bench.run(&Kind::<Sft>::NEW, &params, "cold", &Runtime::default(), None).unwrap();
     bench
 }
 
@@ -24,7 +24,7 @@ fn params() -> Value {
 
 fn grpo(bench: &Bench, name: &str, threads: usize, stop: Option<usize>) -> Result<Vec<StageEvent>, StageError> {
     let runtime = Runtime { threads, checkpoint_every: 2, ..Runtime::default() };
-    bench.run_on("cold", &Kind::<Grpo>::NEW, &params(), name, runtime, stop)
+    bench.run_on("cold", &Kind::<Grpo>::NEW, &params(), name, &runtime, stop)
 }
 
 #[test]

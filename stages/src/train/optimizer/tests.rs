@@ -97,6 +97,7 @@ fn half_precision_weights_keep_an_f32_master() {
 
 /// One clipped step of `torch.optim.AdamW` on real gradients, for the tensors whose gradient was recorded too.
 #[test]
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 fn one_step_equals_pytorch() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden/tiny");
     let Ok(bytes) = std::fs::read(golden.join("golden.safetensors")) else {
