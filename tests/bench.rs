@@ -31,6 +31,7 @@ fn best_of(count: usize, mut run: impl FnMut() -> Duration) -> Duration {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "the measurement is the result")]
 #[ignore = "a benchmark: run it with `make bench`"]
 fn bench_a_thousand_stages() {
     let dir = tempfile::tempdir().unwrap();

@@ -101,7 +101,7 @@ impl Bench {
     fn kill(&self, stage: &str, step: f64, victim: Victim) {
         let before = newest_run(&self.store());
         let mut child = self.start();
-        let deadline = Instant::now() + Duration::from_secs(240);
+        let deadline = Instant::now() + Duration::from_mins(4);
         let reached = || {
             let run = newest_run(&self.store()).filter(|run| Some(run) != before.as_ref());
             run.is_some_and(|run| progress(&run, stage, "/step").iter().any(|at| *at >= step))

@@ -180,6 +180,7 @@ pub enum Progress {
 
 /// `curricle run`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct RunArgs {
     #[command(flatten)]
     pub recipe: RecipeArgs,

@@ -20,7 +20,7 @@ const SHOWN: [&str; 6] = ["loss", "reward", "accuracy", "kl", "tokens_per_s", "i
 pub struct Bars {
     paint: Paint,
     multi: Option<MultiProgress>,
-    bars: BTreeMap<String, ProgressBar>,
+    by_stage: BTreeMap<String, ProgressBar>,
     spoke: BTreeMap<String, Instant>,
     silent: bool,
     /// A dashboard has the terminal while a stage runs: only what comes before and after a stage is said.
@@ -41,7 +41,7 @@ impl Bars {
         Self {
             paint,
             multi,
-            bars: BTreeMap::new(),
+            by_stage: BTreeMap::new(),
             spoke: BTreeMap::new(),
             silent: paint.quiet || how == Progress::None,
             dashboard,
@@ -63,7 +63,7 @@ impl Bars {
                 self.say(stage, Tint::Yellow, &format!("goes on after step {step}"));
             }
             Happening::StageProgress { stage, step, total, metrics, .. } => {
-                self.progress(stage, *step, *total, metrics)
+                self.progress(stage, *step, *total, metrics);
             }
             Happening::StageLog { stage, message, .. } => self.say(stage, Tint::Dim, message),
             Happening::StageFinished { stage, wall_s, .. } => {
@@ -90,17 +90,17 @@ impl Bars {
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = multi.add(ProgressBar::new(0).with_style(style).with_prefix(stage.to_owned()));
         bar.enable_steady_tick(Duration::from_millis(500));
-        self.bars.insert(stage.to_owned(), bar);
+        self.by_stage.insert(stage.to_owned(), bar);
     }
 
     fn close(&mut self, stage: &str) {
-        if let Some(bar) = self.bars.remove(stage) {
+        if let Some(bar) = self.by_stage.remove(stage) {
             bar.finish_and_clear();
         }
     }
 
     fn progress(&mut self, stage: &str, step: usize, total: usize, metrics: &BTreeMap<String, f64>) {
-        if let Some(bar) = self.bars.get(stage) {
+        if let Some(bar) = self.by_stage.get(stage) {
             bar.set_length(total as u64);
             // A resumed stage starts far along: only the steps of this attempt say how fast it is.
             if bar.position() == 0 && step > 1 {

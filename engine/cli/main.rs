@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::run(args, paint),
         Verb::Explain(args) => explain::run(args, paint),
         Verb::Report(args) => report::run(args, paint),
-        Verb::Worker => worker::run(),
+        Verb::Worker => Ok(worker::run()),
     };
     let exit = result.unwrap_or_else(|failure| paint.failure(&failure));
     ExitCode::from(exit as u8)

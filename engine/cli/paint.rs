@@ -56,6 +56,7 @@ impl Paint {
     }
 
     /// Prints data.
+    #[expect(clippy::unused_self, reason = "whoever prints must have been given the right to")]
     pub fn data(self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
@@ -75,6 +76,7 @@ impl Paint {
     }
 
     /// Says a line to people in any case.
+    #[expect(clippy::unused_self, reason = "whoever prints must have been given the right to")]
     pub fn complain(self, text: &str) {
         // Nobody can be told that telling failed.
         let _ = writeln!(io::stderr().lock(), "{text}");

@@ -128,6 +128,9 @@ pub fn save(model: &Qwen2_5Vl, config: &ModelConfig, dir: &FilePath) -> Result<(
     save_as(model, config, dir, Precision::F32)
 }
 
+/// Appends a number in a format of its own.
+type WriteFloat = fn(f32, &mut Vec<u8>);
+
 /// As [`save`], in a chosen number format.
 pub fn save_as(
     model: &Qwen2_5Vl,
@@ -135,7 +138,7 @@ pub fn save_as(
     dir: &FilePath,
     precision: Precision,
 ) -> Result<(), WeightsError> {
-    let (dtype, torch, write): (Dtype, &str, fn(f32, &mut Vec<u8>)) = match precision {
+    let (dtype, torch, write): (Dtype, &str, WriteFloat) = match precision {
         Precision::F32 => (Dtype::F32, "float32", |x, bytes| bytes.extend(x.to_le_bytes())),
         Precision::Bf16 => (Dtype::BF16, "bfloat16", |x, bytes| bytes.extend(bf16::from_f32(x).to_le_bytes())),
         Precision::F16 => (Dtype::F16, "float16", |x, bytes| bytes.extend(f16::from_f32(x).to_le_bytes())),
