@@ -1,12 +1,13 @@
 //! Input file or folder → digest of its content, read once per state of the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::fs::{self, Found, FsError, Stamp};
 
@@ -18,7 +19,7 @@ const UNSETTLED_NS: i64 = 2_000_000_000;
 pub struct Digests {
     file: PathBuf,
     known: BTreeMap<PathBuf, Known>,
-    asked: BTreeMap<PathBuf, String>,
+    asked: BTreeMap<(PathBuf, String), String>,
     changed: bool,
 }
 
@@ -36,14 +37,16 @@ impl Digests {
         Self { file, known, asked: BTreeMap::new(), changed: false }
     }
 
-    /// Digest of a file's bytes, or of every file below a folder together with its name there. One question has one
-    /// answer as long as this value lives, whatever happens on the disk meanwhile.
-    pub fn of(&mut self, path: &Path) -> Result<String, FsError> {
-        if let Some(digest) = self.asked.get(path) {
+    /// Digest of every file below a folder together with its name there; or of a file's bytes and, where its rows name
+    /// images in the column `images`, of those. One question has one answer as long as this value lives, whatever
+    /// happens on the disk meanwhile.
+    pub fn of(&mut self, path: &Path, images: &str) -> Result<String, FsError> {
+        let question = (path.to_owned(), images.to_owned());
+        if let Some(digest) = self.asked.get(&question) {
             return Ok(digest.clone());
         }
-        let digest = if fs::is_dir(path) { self.folder(path)? } else { self.file(path)? };
-        self.asked.insert(path.to_owned(), digest.clone());
+        let digest = if fs::is_dir(path) { self.folder(path)? } else { self.file(path, images)? };
+        self.asked.insert(question, digest.clone());
         Ok(digest)
     }
 
@@ -56,15 +59,25 @@ impl Digests {
         Ok(())
     }
 
-    fn file(&mut self, path: &Path) -> Result<String, FsError> {
-        let found = Found { name: String::new(), path: path.to_owned(), stamp: fs::stamp(path)? };
-        let mut digests = self.all(std::slice::from_ref(&found))?;
-        Ok(digests.remove(0))
+    fn file(&mut self, path: &Path, images: &str) -> Result<String, FsError> {
+        let mut found = vec![Found { name: String::new(), path: path.to_owned(), stamp: fs::stamp(path)? }];
+        for name in named_images(path, images) {
+            let path = path.with_file_name(&name);
+            // An image that is not there is the reader's to report, with its row.
+            if let Ok(stamp) = fs::stamp(&path) {
+                found.push(Found { name, path, stamp });
+            }
+        }
+        if found.len() == 1 { Ok(self.all(&found)?.remove(0)) } else { self.together(&found) }
     }
 
     fn folder(&mut self, root: &Path) -> Result<String, FsError> {
         let found = fs::walk(root)?;
-        let digests = self.all(&found)?;
+        self.together(&found)
+    }
+
+    fn together(&mut self, found: &[Found]) -> Result<String, FsError> {
+        let digests = self.all(found)?;
         let mut hasher = blake3::Hasher::new();
         for (file, digest) in found.iter().zip(&digests) {
             hasher.update(format!("{digest} {}\n", file.name).as_bytes());
@@ -91,6 +104,31 @@ impl Digests {
         };
         Ok(files.iter().map(digest_of).collect())
     }
+}
+
+/// Images that the rows of a JSON or JSONL file name in a column, each once, sorted; none for other files.
+fn named_images(path: &Path, column: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let text = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("jsonl" | "json") => fs::read_to_string(path).unwrap_or_default(),
+        _ => return names,
+    };
+    let key = format!("\"{column}\"");
+    if !text.contains(&key) {
+        return names;
+    }
+    let mut collect = |row: &Value| match &row[column] {
+        Value::String(name) => drop(names.insert(name.clone())),
+        Value::Array(several) => names.extend(several.iter().filter_map(|name| name.as_str().map(str::to_owned))),
+        _ => {}
+    };
+    if let Ok(Value::Array(rows)) = serde_json::from_str(&text) {
+        rows.iter().for_each(&mut collect);
+    } else {
+        let rows = text.lines().filter(|line| line.contains(&key));
+        rows.filter_map(|line| serde_json::from_str(line).ok()).for_each(|row: Value| collect(&row));
+    }
+    names
 }
 
 fn read_in_parallel(files: &[&Found]) -> Result<Vec<String>, FsError> {
@@ -135,7 +173,7 @@ mod tests {
                 fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
                 fs::write(&root.join(file), text).unwrap();
             }
-            Digests::open(dir.path().join("digests.json")).of(&root).unwrap()
+            Digests::open(dir.path().join("digests.json")).of(&root, "images").unwrap()
         };
         let first = make("a", &[("rows.jsonl", "1"), ("images/x", "2")]);
         assert_eq!(first, make("b", &[("images/x", "2"), ("rows.jsonl", "1")]));
@@ -145,12 +183,29 @@ mod tests {
     }
 
     #[test]
+    fn rows_in_one_file_count_with_the_images_they_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let rows = dir.path().join("rows.jsonl");
+        fs::write(&rows, "{\"picture\":\"a.png\"}\n{\"picture\":[\"b.png\",\"absent.png\"]}\n").unwrap();
+        let digest = |column: &str, a: &str, b: &str| {
+            fs::write(&dir.path().join("a.png"), a).unwrap();
+            fs::write(&dir.path().join("b.png"), b).unwrap();
+            Digests::open(dir.path().join("digests.json")).of(&rows, column).unwrap()
+        };
+        let first = digest("picture", "1", "2");
+        assert_ne!(first, digest("picture", "3", "2"));
+        assert_ne!(first, digest("picture", "1", "3"));
+        assert_eq!(first, digest("picture", "1", "2"));
+        assert_eq!(digest("images", "1", "2"), digest("images", "3", "3"), "no row has that column");
+    }
+
+    #[test]
     fn remembers_settled_files_only() {
         let dir = tempfile::tempdir().unwrap();
         let (cache, file) = (dir.path().join("digests.json"), dir.path().join("rows"));
         fs::write(&file, "1").unwrap();
         let mut digests = Digests::open(cache.clone());
-        digests.of(&file).unwrap();
+        digests.of(&file, "images").unwrap();
         digests.save().unwrap();
         assert!(!fs::exists(&cache), "a file written just now may still change");
 
@@ -159,9 +214,9 @@ mod tests {
         digests.known.insert(file.clone(), known);
         digests.changed = true;
         digests.save().unwrap();
-        assert_eq!(Digests::open(cache.clone()).of(&file).unwrap(), "remembered");
+        assert_eq!(Digests::open(cache.clone()).of(&file, "images").unwrap(), "remembered");
 
         fs::write(&file, "22").unwrap();
-        assert_eq!(Digests::open(cache).of(&file).unwrap(), blake3::hash(b"22").to_hex().to_string());
+        assert_eq!(Digests::open(cache).of(&file, "images").unwrap(), blake3::hash(b"22").to_hex().to_string());
     }
 }

@@ -94,7 +94,7 @@ pub enum InputIdentity {
     },
     /// Files.
     File {
-        /// Content of the file, or of every file in the folder with its name.
+        /// Content of the file and of the images its rows name, or of every file in the folder with its name.
         digest: String,
         /// How rows are read from it.
         view: DataView,
