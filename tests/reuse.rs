@@ -154,7 +154,8 @@ fn explain_shows_the_preimage() {
         "synthesize, version",
         "input     exclude = held.test: output `test` of key ",
         "\"train\": 12",
-        "reuse: the store has the result",
+        "decision  reuse\n",
+        "because   the store has the result\n",
     ] {
         assert!(said.contains(part), "no `{part}` in\n{said}");
     }
