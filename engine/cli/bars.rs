@@ -76,7 +76,11 @@ impl Bars {
             }
             Happening::StageInterrupted { stage, step, .. } => {
                 self.close(stage);
-                self.say(stage, Tint::Yellow, &format!("stopped after step {step}; its checkpoint is kept"));
+                let what = match step {
+                    0 => "stopped before its first step".to_owned(),
+                    step => format!("stopped after step {step}; its checkpoint is kept"),
+                };
+                self.say(stage, Tint::Yellow, &what);
             }
             Happening::StageSkipped { stage, because, .. } => {
                 self.say(stage, Tint::Yellow, &format!("skipped: {because}"));

@@ -2,8 +2,8 @@
 //! time and not one byte. Refuses to know what a job computes.
 //!
 //! A lane is a rayon pool of one thread. Burn's CPU back end splits each operator over the pool it is called in, and is
-//! slow at it for small tensors; in a pool of one it runs straight through, and the batch is split over lanes instead
-//! (twice the tokens per second on two cores). On a GPU there is one lane, and it only keeps the order.
+//! slow at it for small tensors; in a pool of one it runs straight through, and the batch is split over lanes instead.
+//! On a GPU there is one lane, and it only keeps the order.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc;
