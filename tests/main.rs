@@ -4,6 +4,7 @@
 mod architecture;
 mod bench;
 mod check;
+mod generate;
 mod resume;
 mod reuse;
 mod run;

@@ -4,8 +4,11 @@ mod args;
 mod bars;
 mod check;
 mod completions;
+mod compute;
 mod exit;
 mod explain;
+#[cfg(any(feature = "flex", feature = "cuda"))]
+mod generate;
 mod graph;
 mod init;
 mod kinds;
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::run(args, paint),
         Verb::Explain(args) => explain::run(args, paint),
         Verb::Report(args) => report::run(args, paint),
+        Verb::Generate(args) => compute::generate(args, paint),
         Verb::Worker => Ok(worker::run()),
     };
     let exit = result.unwrap_or_else(|failure| paint.failure(&failure));

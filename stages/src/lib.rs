@@ -5,6 +5,7 @@
 //! - [`train`]: supervised training, and what reinforcement learning shares with it;
 //! - [`rl`]: rollout → reward → advantage → select → objective;
 //! - [`eval`]: completions on held-out rows → accuracy;
+//! - `infer`: a model folder → completions of rows, for whoever wants to try it;
 //! - [`device`]: the only file that names a back end.
 //!
 //! Whatever holds a tensor needs the feature `compute`, which a back end (`flex`, `cuda`) turns on; parameters, ports,
@@ -13,6 +14,8 @@
 
 pub mod device;
 pub mod eval;
+#[cfg(feature = "compute")]
+pub mod infer;
 #[cfg(feature = "compute")]
 pub mod inputs;
 pub mod kinds;

@@ -3,6 +3,8 @@
 //! Equal prompts (a group of rollouts) are read once. Finished rows leave the batch as soon as at least half of it is
 //! finished. What a row gets depends on its prompt and its seed, not on its neighbours. Knows nothing of text and rewards.
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -34,6 +36,8 @@ struct Row {
     rng: ChaCha8Rng,
     last: u32,
     done: bool,
+    /// What the row holds so far, where repetition counts; else empty.
+    held: BTreeSet<u32>,
 }
 
 /// State between two steps; all lists run over the rows of the cache.
@@ -63,6 +67,22 @@ pub fn generate(
     seeds: &[u64],
     device: &Device,
 ) -> Vec<Completion> {
+    generate_with(model, config, prompts, sampling, seeds, device, &mut |_, _| ControlFlow::Continue(()))
+}
+
+/// As [`generate`], telling `seen` every token as it is chosen, with the place of its prompt; `Break` ends all rows there.
+///
+/// # Panics
+/// As [`generate`].
+pub fn generate_with(
+    model: &Qwen2_5Vl,
+    config: &ModelConfig,
+    prompts: &[&Encoded],
+    sampling: &Sampling,
+    seeds: &[u64],
+    device: &Device,
+    seen: &mut dyn FnMut(usize, u32) -> ControlFlow<()>,
+) -> Vec<Completion> {
     assert_eq!(prompts.len(), seeds.len(), "one seed per prompt");
     let mut completions = vec![Completion::default(); prompts.len()];
     if prompts.is_empty() || sampling.max_new_tokens == 0 {
@@ -82,7 +102,11 @@ pub fn generate(
     let cache = if which.len() == b { cache } else { cache.select(&repeated) };
     let bias = decode_bias(&batch, capacity, device).map(|bias| bias.select(0, repeated));
     let mut scores: Vec<f32> = which.iter().flat_map(|&u| &scores[u * width..(u + 1) * width]).copied().collect();
-    let row = |(index, &seed): (usize, &u64)| Row { index, rng: stream(seed), last: 0, done: false };
+    let penalty = (sampling.repetition_penalty - 1.0).abs() > f32::EPSILON;
+    let row = |(index, &seed): (usize, &u64)| {
+        let held = if penalty { prompts[index].ids.iter().copied().collect() } else { BTreeSet::new() };
+        Row { index, rng: stream(seed), last: 0, done: false, held }
+    };
     let mut decoder = Decoder {
         model,
         config,
@@ -95,6 +119,7 @@ pub fn generate(
     for step in 1..=sampling.max_new_tokens {
         for (row, scores) in decoder.rows.iter_mut().zip(scores.chunks_exact_mut(width)).filter(|(row, _)| !row.done) {
             let completion = &mut completions[row.index];
+            sampling.penalise(scores, &row.held);
             let Some(id) = sampling.choose(scores, &mut row.rng) else {
                 row.done = true;
                 continue;
@@ -102,6 +127,12 @@ pub fn generate(
             completion.ids.push(id);
             completion.finished = sampling.stop.contains(&id);
             (row.last, row.done) = (id, completion.finished);
+            if penalty {
+                row.held.insert(id);
+            }
+            if seen(row.index, id).is_break() {
+                return completions;
+            }
         }
         if step == sampling.max_new_tokens || decoder.rows.iter().all(|row| row.done) {
             break;

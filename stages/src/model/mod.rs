@@ -14,6 +14,7 @@
 //! Differences from the reference: no dropout, no sliding window, no video, no fused attention.
 
 pub mod config;
+pub mod generation;
 
 #[cfg(feature = "compute")]
 mod attention;
@@ -52,7 +53,8 @@ mod window;
 pub use batch::{Batch, Padding, VisionBatch};
 pub use config::ModelConfig;
 #[cfg(feature = "compute")]
-pub use generate::{Completion, generate};
+pub use generate::{Completion, generate, generate_with};
+pub use generation::GenerationConfig;
 #[cfg(feature = "compute")]
 pub use sampling::Sampling;
 #[cfg(feature = "compute")]

@@ -3,6 +3,8 @@
 //! The order of the filters and the token that crosses `top_p` staying in are those of transformers' logits warpers. Draws
 //! come from a seeded stream of the row's own. Knows nothing of models and batches.
 
+use std::collections::BTreeSet;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -15,6 +17,9 @@ pub struct Sampling {
     pub top_p: f32,
     /// That many best tokens; 0 keeps all.
     pub top_k: usize,
+    /// Divides the positive scores of tokens that the row holds already, prompt included, and multiplies the negative
+    /// ones (`RepetitionPenaltyLogitsProcessor`); 1 leaves them.
+    pub repetition_penalty: f32,
     /// Tokens after which a row is cut.
     pub max_new_tokens: usize,
     /// Tokens that end a row, and belong to it.
@@ -26,7 +31,24 @@ pub struct Sampling {
 impl Sampling {
     /// The best token at every step.
     pub fn greedy(max_new_tokens: usize, stop: Vec<u32>) -> Self {
-        Self { temperature: 0.0, top_p: 1.0, top_k: 0, max_new_tokens, stop, banned: Vec::new() }
+        Self {
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            repetition_penalty: 1.0,
+            max_new_tokens,
+            stop,
+            banned: Vec::new(),
+        }
+    }
+
+    /// Applies [`Self::repetition_penalty`] to the scores of the tokens `held`.
+    pub fn penalise(&self, scores: &mut [f32], held: &BTreeSet<u32>) {
+        for &id in held {
+            if let Some(score) = scores.get_mut(id as usize) {
+                *score *= if *score < 0.0 { self.repetition_penalty } else { self.repetition_penalty.recip() };
+            }
+        }
     }
 
     /// Chooses a token; `None` if every one is banned or no score is a number.
@@ -130,6 +152,14 @@ mod tests {
         // Temperature 1/2 squares: 4/5.5 … 16 : 4 : 1 : 1.
         let counts = drawn(&sampling(0.5, 0, 1.0));
         assert!(counts[0].abs_diff(4000 * 16 / 22) < 130, "{counts:?}");
+    }
+
+    #[test]
+    fn what_was_said_is_less_likely() {
+        let rules = Sampling { repetition_penalty: 2.0, ..sampling(0.0, 0, 1.0) };
+        let mut scores = [3.0, -1.0, 2.0, -1.0];
+        rules.penalise(&mut scores, &[0, 1, 99].into());
+        assert_eq!(scores, [1.5, -2.0, 2.0, -1.0]);
     }
 
     #[test]

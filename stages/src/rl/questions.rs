@@ -100,6 +100,7 @@ impl Questions {
             temperature: draws.temperature as f32,
             top_p: draws.top_p as f32,
             top_k: draws.top_k,
+            repetition_penalty: 1.0,
             max_new_tokens: draws.max_new_tokens,
             stop: vec![special.eos],
             banned,
