@@ -4,13 +4,12 @@
 //! [`super::batch`] and [`super::window`].
 
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 
 use super::cache::LayerCache;
 use super::config::{TextConfig, VisionConfig};
-use super::mlp::linear;
+use super::linear::{Adapter, Linear};
 use super::rope::Rotary;
 use super::window::Segments;
 
@@ -60,10 +59,10 @@ impl TextAttention {
     pub fn new(config: &TextConfig, device: &Device) -> Self {
         let (width, kv) = (config.hidden_size, config.num_key_value_heads * config.head_dim());
         Self {
-            q_proj: linear(width, width, true, device),
-            k_proj: linear(width, kv, true, device),
-            v_proj: linear(width, kv, true, device),
-            o_proj: linear(width, width, false, device),
+            q_proj: Linear::new(width, width, true, device),
+            k_proj: Linear::new(width, kv, true, device),
+            v_proj: Linear::new(width, kv, true, device),
+            o_proj: Linear::new(width, width, false, device),
             heads: config.num_attention_heads,
             kv_heads: config.num_key_value_heads,
         }
@@ -110,6 +109,8 @@ pub struct VisionAttention {
     q: Linear,
     k: Linear,
     v: Linear,
+    /// The adapter of the fused `qkv`: one `A` for all three, and the columns of `B` in thirds.
+    lora: Option<Adapter>,
     proj: Linear,
     heads: usize,
 }
@@ -117,18 +118,28 @@ pub struct VisionAttention {
 impl VisionAttention {
     /// Zero weights; see [`super::weights`].
     pub fn new(config: &VisionConfig, device: &Device) -> Self {
-        let map = || linear(config.hidden_size, config.hidden_size, true, device);
-        Self { q: map(), k: map(), v: map(), proj: map(), heads: config.num_heads }
+        let map = || Linear::new(config.hidden_size, config.hidden_size, true, device);
+        Self { q: map(), k: map(), v: map(), lora: None, proj: map(), heads: config.num_heads }
     }
 
     /// `[N, D] → [N, D]`
     pub fn forward(&self, x_nd: Tensor<2>, rotary: &Rotary, segments: &Segments) -> Tensor<2> {
         let [n, width] = x_nd.dims();
         let d = width / self.heads;
-        let q_nhd = rotary.queries(self.q.forward(x_nd.clone()));
-        let k_nhd = rotary.keys(self.k.forward(x_nd.clone()));
-        let v_nhd: Tensor<3> = self.v.forward(x_nd).reshape([n, self.heads, d]);
+        let [q_nd, k_nd, v_nd] = self.qkv(x_nd);
+        let (q_nhd, k_nhd) = (rotary.queries(q_nd), rotary.keys(k_nd));
+        let v_nhd: Tensor<3> = v_nd.reshape([n, self.heads, d]);
         let context_shld = attend(segments.split(q_nhd), segments.split(k_nhd), segments.split(v_nhd), segments.bias());
         self.proj.forward(segments.join(context_shld).reshape([n, width]))
+    }
+
+    /// Queries, keys and values, `[N, D]` each.
+    fn qkv(&self, x_nd: Tensor<2>) -> [Tensor<2>; 3] {
+        let maps = [&self.q, &self.k, &self.v];
+        let base = maps.map(|map| map.forward(x_nd.clone()));
+        let Some(adapter) = &self.lora else { return base };
+        let low_nr = adapter.lower(x_nd);
+        let mut part = 0..;
+        base.map(|y_nd| y_nd + adapter.raise_part(low_nr.clone(), part.next().unwrap_or_default(), maps.len()))
     }
 }

@@ -3,14 +3,10 @@
 //! Reference: `Qwen2MLP`, `Qwen2_5_VLMLP`.
 
 use burn::module::Module;
-use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
-/// A linear map with zero weights, to be filled by [`super::weights`].
-pub(super) fn linear(input: usize, output: usize, bias: bool, device: &Device) -> Linear {
-    LinearConfig::new(input, output).with_bias(bias).with_initializer(Initializer::Zeros).init(device)
-}
+use super::linear::Linear;
 
 /// Gated MLP.
 #[derive(Module, Debug)]
@@ -25,9 +21,9 @@ impl Mlp {
     /// An MLP over `width` with `inner` hidden values.
     pub fn new(width: usize, inner: usize, bias: bool, device: &Device) -> Self {
         Self {
-            gate_proj: linear(width, inner, bias, device),
-            up_proj: linear(width, inner, bias, device),
-            down_proj: linear(inner, width, bias, device),
+            gate_proj: Linear::new(width, inner, bias, device),
+            up_proj: Linear::new(width, inner, bias, device),
+            down_proj: Linear::new(inner, width, bias, device),
         }
     }
 

@@ -27,6 +27,8 @@ pub mod generate;
 #[cfg(feature = "compute")]
 mod init;
 #[cfg(feature = "compute")]
+pub mod linear;
+#[cfg(feature = "compute")]
 mod mlp;
 #[cfg(feature = "compute")]
 mod names;

@@ -4,14 +4,14 @@
 //! linear map of flattened patches. Everything runs in window order. Knows nothing of text.
 
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 
 use super::attention::VisionAttention;
 use super::batch::VisionBatch;
 use super::config::{MERGE, PATCH_VALUES, VisionConfig};
-use super::mlp::{Mlp, linear};
+use super::linear::Linear;
+use super::mlp::Mlp;
 use super::norm::RmsNorm;
 use super::rope::Rotary;
 use super::window::Segments;
@@ -59,7 +59,7 @@ impl VisionTower {
     /// Zero weights; see [`super::weights`].
     pub fn new(config: &VisionConfig, device: &Device) -> Self {
         Self {
-            patch_embed: linear(PATCH_VALUES, config.hidden_size, false, device),
+            patch_embed: Linear::new(PATCH_VALUES, config.hidden_size, false, device),
             blocks: (0..config.depth).map(|_| VisionBlock::new(config, device)).collect(),
             merger: Merger::new(config, device),
             full: (0..config.depth).map(|block| config.fullatt_block_indexes.contains(&block)).collect(),
@@ -116,8 +116,8 @@ impl Merger {
         let merged = config.hidden_size * MERGE * MERGE;
         Self {
             ln_q: RmsNorm::new(config.hidden_size, EPSILON, device),
-            inner: linear(merged, merged, true, device),
-            outer: linear(merged, config.out_hidden_size, true, device),
+            inner: Linear::new(merged, merged, true, device),
+            outer: Linear::new(merged, config.out_hidden_size, true, device),
         }
     }
 

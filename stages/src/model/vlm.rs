@@ -4,13 +4,12 @@
 //! knows about it.
 
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::tensor::{Device, IndexingUpdateOp, Tensor};
 
 use super::batch::Batch;
 use super::cache::KvCache;
 use super::config::ModelConfig;
-use super::mlp::linear;
+use super::linear::Linear;
 use super::text::{Context, TextModel};
 use super::vision::VisionTower;
 
@@ -29,7 +28,8 @@ impl Qwen2_5Vl {
         Self {
             visual: VisionTower::new(&config.vision, device),
             text: TextModel::new(text, device),
-            lm_head: (!config.tie_word_embeddings).then(|| linear(text.hidden_size, text.vocab_size, false, device)),
+            lm_head: (!config.tie_word_embeddings)
+                .then(|| Linear::new(text.hidden_size, text.vocab_size, false, device)),
         }
     }
 
