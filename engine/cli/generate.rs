@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use curricle_datasets::{RowsView, jsonl, rows};
-use curricle_stages::infer::Speaker;
+use curricle_stages::infer::{Speaker, read};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
@@ -13,9 +12,7 @@ use crate::paint::Paint;
 
 /// Completes every row and prints it, wave by wave: what is printed stays, whatever happens after.
 pub fn run(args: &GenerateArgs, paint: Paint) -> Result<Exit, Failure> {
-    let usage = |error: rows::RowsError| Failure::new(Exit::Usage, error.to_string());
-    let rows = rows::load(&args.rows, &RowsView::default()).map_err(usage)?;
-    let records = jsonl::find(&args.rows).and_then(|file| jsonl::read(&file)).map_err(usage)?;
+    let (rows, records) = read(&args.rows).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let speaker = open(args)?;
     let sampling = speaker.sampling(&args.sampling.wishes());
     let batch = args.batch.get();
@@ -34,7 +31,7 @@ pub fn run(args: &GenerateArgs, paint: Paint) -> Result<Exit, Failure> {
             .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
         let mut lines = String::new();
         for (record, completion) in records.iter().zip(completions) {
-            let mut columns = record.columns.clone();
+            let mut columns = record.clone();
             tokens += completion.ids.len();
             let reason = if completion.finished { "stop" } else { "length" };
             columns.insert("text".into(), speaker.text(&completion.ids).into());

@@ -7,7 +7,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::tensor::Device;
-use curricle_datasets::{Encoded, Processor, Row};
+use curricle_datasets::{Encoded, Processor, Row, RowsError, RowsView, jsonl, rows};
+use serde_json::{Map, Value};
 
 use crate::model::{Completion, GenerationConfig, ModelConfig, Qwen2_5Vl, Sampling, generate_with, weights};
 use crate::rl::rollout::Generator;
@@ -163,6 +164,16 @@ impl Speaker {
     }
 }
 
+/// The rows of a file, each with its columns as they stand there.
+///
+/// # Errors
+/// Where the file can't be read, or a row has no prompt.
+pub fn read(file: &Path) -> Result<(Vec<Row>, Vec<Map<String, Value>>), RowsError> {
+    let rows = rows::load(file, &RowsView::default())?;
+    let records = jsonl::read(&jsonl::find(file)?)?;
+    Ok((rows, records.into_iter().map(|record| record.columns).collect()))
+}
+
 fn row_seed(seed: u64, row: usize) -> u64 {
     derive(seed, Purpose::Evaluate, &[row as u64, 0])
 }
@@ -173,7 +184,7 @@ mod tests {
     use crate::testing::Bench;
 
     fn rows(bench: &Bench) -> Vec<Row> {
-        curricle_datasets::rows::load(&bench.rows(), &curricle_datasets::RowsView::default()).unwrap()
+        read(&bench.rows()).unwrap().0
     }
 
     #[test]

@@ -159,7 +159,7 @@ mod tests {
         let rules = Sampling { repetition_penalty: 2.0, ..sampling(0.0, 0, 1.0) };
         let mut scores = [3.0, -1.0, 2.0, -1.0];
         rules.penalise(&mut scores, &[0, 1, 99].into());
-        assert_eq!(scores, [1.5, -2.0, 2.0, -1.0]);
+        assert_eq!(scores.map(|score| (score * 2.0) as i32), [3, -4, 4, -2]);
     }
 
     #[test]

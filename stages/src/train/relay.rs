@@ -12,6 +12,7 @@ use burn::train::renderer::{
 };
 use burn::train::{Interrupter, LearnerSummary};
 use curricle_engine::exec::StageEvent;
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 /// A renderer that reports progress, and lets another one draw.
 pub(super) struct Relay {
@@ -51,6 +52,19 @@ impl Relay {
             // Nobody listens any more once the stage has ended; then there is nothing to report either.
             let _ = self.events.send(StageEvent::Progress { step: self.step, total: self.steps, metrics });
         }
+    }
+}
+
+/// The dashboard's thread puts the terminal into raw mode at some moment after it is made, and there Ctrl-C is a key that it
+/// does not know. It shall go on to be the signal that saves and stops.
+fn let_ctrl_c_through() {
+    let terminal = std::io::stdin();
+    if let Ok(mut modes) = tcgetattr(&terminal)
+        && !modes.local_modes.contains(LocalModes::ISIG)
+    {
+        modes.local_modes |= LocalModes::ISIG;
+        // A terminal that refuses leaves `q`.
+        let _ = tcsetattr(&terminal, OptionalActions::Now, &modes);
     }
 }
 
@@ -101,6 +115,7 @@ impl TrainingProgressLogger for Relay {
         }
         if let Some(dashboard) = &mut self.dashboard {
             dashboard.update_split(items);
+            let_ctrl_c_through();
         }
     }
 
