@@ -1,7 +1,7 @@
 //! Input file or folder → digest of its content, read once per state of the file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -37,15 +37,15 @@ impl Digests {
         Self { file, known, asked: BTreeMap::new(), changed: false }
     }
 
-    /// Digest of every file below a folder together with its name there; or of a file's bytes and, where its rows name
-    /// images in the column `images`, of those. One question has one answer as long as this value lives, whatever
-    /// happens on the disk meanwhile.
+    /// Digest of every file below a folder together with its name there, or of a file's bytes; and of the images elsewhere
+    /// that rows name in the column `images`. One question has one answer as long as this value lives, whatever happens on
+    /// the disk meanwhile.
     pub fn of(&mut self, path: &Path, images: &str) -> Result<String, FsError> {
         let question = (path.to_owned(), images.to_owned());
         if let Some(digest) = self.asked.get(&question) {
             return Ok(digest.clone());
         }
-        let digest = if fs::is_dir(path) { self.folder(path)? } else { self.file(path, images)? };
+        let digest = if fs::is_dir(path) { self.folder(path, images)? } else { self.file(path, images)? };
         self.asked.insert(question, digest.clone());
         Ok(digest)
     }
@@ -61,18 +61,19 @@ impl Digests {
 
     fn file(&mut self, path: &Path, images: &str) -> Result<String, FsError> {
         let mut found = vec![Found { name: String::new(), path: path.to_owned(), stamp: fs::stamp(path)? }];
-        for name in named_images(path, images) {
-            let path = path.with_file_name(&name);
-            // An image that is not there is the reader's to report, with its row.
-            if let Ok(stamp) = fs::stamp(&path) {
-                found.push(Found { name, path, stamp });
-            }
-        }
+        found.extend(images_of(path, images));
         if found.len() == 1 { Ok(self.all(&found)?.remove(0)) } else { self.together(&found) }
     }
 
-    fn folder(&mut self, root: &Path) -> Result<String, FsError> {
-        let found = fs::walk(root)?;
+    fn folder(&mut self, root: &Path, images: &str) -> Result<String, FsError> {
+        let mut found = fs::walk(root)?;
+        let outside = |image: &Found| {
+            let name = Path::new(&image.name);
+            name.components().any(|part| part == Component::ParentDir) || !image.path.starts_with(root)
+        };
+        let rows = found.iter().filter(|file| file.path.parent() == Some(root));
+        let named: Vec<Found> = rows.flat_map(|file| images_of(&file.path, images)).filter(outside).collect();
+        found.extend(named);
         self.together(&found)
     }
 
@@ -104,6 +105,15 @@ impl Digests {
         };
         Ok(files.iter().map(digest_of).collect())
     }
+}
+
+/// The images that a file's rows name. One that is not there is the reader's to report, with its row.
+fn images_of(rows: &Path, column: &str) -> Vec<Found> {
+    let found = |name: String| {
+        let path = rows.with_file_name(&name);
+        fs::stamp(&path).ok().map(|stamp| Found { name, path, stamp })
+    };
+    named_images(rows, column).into_iter().filter_map(found).collect()
 }
 
 /// Images that the rows of a JSON or JSONL file name in a column, each once, sorted; none for other files.
@@ -197,6 +207,25 @@ mod tests {
         assert_ne!(first, digest("picture", "1", "3"));
         assert_eq!(first, digest("picture", "1", "2"));
         assert_eq!(digest("images", "1", "2"), digest("images", "3", "3"), "no row has that column");
+    }
+
+    #[test]
+    fn rows_of_a_folder_count_with_the_images_they_name_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("set");
+        let elsewhere = dir.path().join("far.png");
+        fs::create_dir_all(&root).unwrap();
+        let rows = format!("{{\"images\":[\"../near.png\", \"{}\"]}}\n", elsewhere.display());
+        fs::write(&root.join("rows.jsonl"), rows).unwrap();
+        let digest = |near: &str, far: &str| {
+            fs::write(&dir.path().join("near.png"), near).unwrap();
+            fs::write(&elsewhere, far).unwrap();
+            Digests::open(dir.path().join("digests.json")).of(&root, "images").unwrap()
+        };
+        let first = digest("1", "2");
+        assert_ne!(first, digest("3", "2"));
+        assert_ne!(first, digest("1", "3"));
+        assert_eq!(first, digest("1", "2"));
     }
 
     #[test]
