@@ -70,6 +70,22 @@ fn crates_depend_one_way() {
     }
 }
 
+/// Chosen once for the whole project; `burn-cuda` and `burn-train` come with features of `burn`.
+#[test]
+fn the_project_stands_on_these_crates() {
+    for (manifest, names) in [
+        ("Cargo.toml", &["clap", "indicatif"][..]),
+        ("engine/Cargo.toml", &["petgraph", "serde", "toml"]),
+        ("datasets/Cargo.toml", &["image", "tokenizers"]),
+        ("stages/Cargo.toml", &["burn"]),
+    ] {
+        let all = dependencies(manifest);
+        for name in names {
+            assert!(all.contains(*name), "{manifest} shall go on to use `{name}`");
+        }
+    }
+}
+
 #[test]
 fn files_are_short_or_say_why() {
     let long = sources(&["engine", "datasets", "stages", "tests"]).into_iter().filter(|(_, text)| {
