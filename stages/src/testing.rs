@@ -1,5 +1,8 @@
-//! For this crate's tests: a folder with rows and a small model, and stages run on them as a worker would.
+//! For this crate's tests: a folder with rows and a small model, and stages run on them as a worker would; and a count of
+//! the bytes that a thread holds.
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -152,4 +155,44 @@ pub fn seen(events: &[StageEvent], name: &str) -> Vec<f64> {
         _ => None,
     };
     events.iter().filter_map(number).collect()
+}
+
+/// The system's allocator, counting what each thread holds.
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+thread_local! {
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static WORST: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(bytes: isize) {
+    let held = HELD.get() + bytes;
+    HELD.set(held);
+    WORST.set(WORST.get().max(held));
+}
+
+// SAFETY: every call goes to the system's allocator as it came; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller's promises are those that `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: as above; `pointer` came from `System`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// Most bytes that `work` holds at a time, of those that this thread allocates; above what is held before.
+pub fn peak(work: impl FnOnce()) -> usize {
+    let before = HELD.get();
+    WORST.set(before);
+    work();
+    (WORST.get() - before) as usize
 }

@@ -154,7 +154,8 @@ fn connecting_a_port_invalidates() {
 #[test]
 fn runtime_does_not_invalidate() {
     let bench = Bench::new();
-    let other = Runtime { device: "cuda:3".into(), threads: 7, checkpoint_every: 1, tui: true };
+    let other =
+        Runtime { device: "cuda:3".into(), threads: 7, checkpoint_every: 1, gradient_checkpointing: true, tui: true };
     assert_eq!(why(&bench, bench.one(&json!({})), bench.one(&json!({})).with(|node| node.runtime = other)), "");
 }
 

@@ -411,6 +411,9 @@ fn settings(fields: &mut Fields<'_, '_>, base: &Runtime) -> Runtime {
         device: device.map_or_else(|| base.device.clone(), |at| at.value),
         threads: fields.count("threads").map_or(base.threads, |at| at.value),
         checkpoint_every: fields.count("checkpoint_every").map_or(base.checkpoint_every, |at| at.value),
+        gradient_checkpointing: fields
+            .boolean("gradient_checkpointing")
+            .map_or(base.gradient_checkpointing, |at| at.value),
         tui: fields.boolean("tui").map_or(base.tui, |at| at.value),
     }
 }

@@ -134,6 +134,10 @@ fn runtime() -> Value {
         "device": { "type": "string", "pattern": r"^(auto|cpu|cuda(:[0-9]+)?|\$\{[^}]+\})$", "default": "auto" },
         "threads": { "type": "integer", "minimum": 0, "default": 0, "description": "0 takes every core." },
         "checkpoint_every": { "type": "integer", "minimum": 0, "default": 50, "description": "Steps between checkpoints." },
+        "gradient_checkpointing": {
+            "type": "boolean", "default": false,
+            "description": "Compute every layer twice in training instead of keeping its operations: less memory, more time.",
+        },
         "tui": { "type": "boolean", "default": false, "description": "Show the training dashboard." },
     })
 }

@@ -21,13 +21,18 @@ pub struct Runtime {
     pub threads: usize,
     /// Steps between checkpoints of a training stage; 0 writes one only when interrupted.
     pub checkpoint_every: usize,
+    /// Compute every layer twice instead of keeping its operations for the backward pass: less memory, more time.
+    ///
+    /// The same operations run on the same numbers, so the result has the same bits where the device computes an operation
+    /// the same way twice: always on a CPU.
+    pub gradient_checkpointing: bool,
     /// Show burn-train's dashboard instead of bars.
     pub tui: bool,
 }
 
 impl Default for Runtime {
     fn default() -> Self {
-        Self { device: "auto".into(), threads: 0, checkpoint_every: 50, tui: false }
+        Self { device: "auto".into(), threads: 0, checkpoint_every: 50, gradient_checkpointing: false, tui: false }
     }
 }
 

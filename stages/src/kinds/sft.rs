@@ -234,6 +234,7 @@ mod run {
 
     use super::{Decay, Params, TooLong, Watched};
     use crate::inputs;
+    use crate::model::tape::Keep;
     use crate::model::{ModelConfig, weights};
     use crate::train::batch::Walk;
     use crate::train::checkpoint::Checkpoints;
@@ -307,6 +308,7 @@ mod run {
             },
             max_grad_norm: params.max_grad_norm,
             freeze: params.freeze.clone(),
+            keep: Keep::when(runtime.gradient_checkpointing),
             device,
             lanes,
             checkpoints: Checkpoints::below(context.work_dir()),

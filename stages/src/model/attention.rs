@@ -10,8 +10,8 @@ use burn::tensor::{Device, Tensor};
 use super::cache::LayerCache;
 use super::config::{TextConfig, VisionConfig};
 use super::linear::{Adapter, Linear};
-use super::rope::Rotary;
-use super::window::Segments;
+use super::text::Context;
+use super::vision::View;
 
 /// Added to a score that must not count. Finite, so that a row with nothing to see stays a number.
 pub const HIDDEN: f32 = -1e9;
@@ -21,7 +21,15 @@ pub const HIDDEN: f32 = -1e9;
 /// # Shapes
 /// - `q` `[B, G, Q, d]`, `k`, `v` `[B, G, S, d]` → `[B, G, Q, d]`
 /// - `bias` `[B or 1, 1, T·S]`, where `Q` is a whole number of runs of `T` queries
-fn attend(q_bgqd: Tensor<4>, k_bgsd: Tensor<4>, v_bgsd: Tensor<4>, bias: Option<&Tensor<3>>) -> Tensor<4> {
+///
+/// `learning`: a backward pass follows, if not on these tensors then on their like.
+fn attend(
+    q_bgqd: Tensor<4>,
+    k_bgsd: Tensor<4>,
+    v_bgsd: Tensor<4>,
+    bias: Option<&Tensor<3>>,
+    learning: bool,
+) -> Tensor<4> {
     let ([b, g, q, d], [_, _, s, _]) = (q_bgqd.dims(), k_bgsd.dims());
     let scores = q_bgqd.matmul(k_bgsd.swap_dims(2, 3));
     let scores = match bias {
@@ -31,7 +39,7 @@ fn attend(q_bgqd: Tensor<4>, k_bgsd: Tensor<4>, v_bgsd: Tensor<4>, bias: Option<
             (scores.reshape([b, g * q * s / plane, plane]) + bias.clone()).reshape([b, g, q, s])
         }
     };
-    if !scores.is_tracked() {
+    if !(learning || scores.is_tracked()) {
         return softmax(scores, 3).matmul(v_bgsd);
     }
     // Dividing after the product, and summing the weights as one more column of values, spares the backward pass five
@@ -72,9 +80,7 @@ impl TextAttention {
     pub fn forward(
         &self,
         x_nd: Tensor<2>,
-        rows: usize,
-        rotary: &Rotary,
-        bias: Option<&Tensor<3>>,
+        Context { rows, rotary, bias, learning }: Context<'_>,
         cache: Option<&mut LayerCache>,
     ) -> Tensor<2> {
         let [n, width] = x_nd.dims();
@@ -95,7 +101,7 @@ impl TextAttention {
             Some(cache) => cache.extend(k_bgsd, v_bgsd),
             None => (k_bgsd, v_bgsd),
         };
-        let context = attend(q_bgqd, k_bgsd, v_bgsd, bias);
+        let context = attend(q_bgqd, k_bgsd, v_bgsd, bias, learning);
         let context_nd =
             context.reshape([rows, self.kv_heads, group, t, d]).permute([0, 3, 1, 2, 4]).reshape([n, width]);
         self.o_proj.forward(context_nd)
@@ -123,13 +129,14 @@ impl VisionAttention {
     }
 
     /// `[N, D] → [N, D]`
-    pub fn forward(&self, x_nd: Tensor<2>, rotary: &Rotary, segments: &Segments) -> Tensor<2> {
+    pub fn forward(&self, x_nd: Tensor<2>, View { rotary, segments, learning }: View<'_>) -> Tensor<2> {
         let [n, width] = x_nd.dims();
         let d = width / self.heads;
         let [q_nd, k_nd, v_nd] = self.qkv(x_nd);
         let (q_nhd, k_nhd) = (rotary.queries(q_nd), rotary.keys(k_nd));
         let v_nhd: Tensor<3> = v_nd.reshape([n, self.heads, d]);
-        let context_shld = attend(segments.split(q_nhd), segments.split(k_nhd), segments.split(v_nhd), segments.bias());
+        let [q, k, v] = [q_nhd, k_nhd, v_nhd].map(|x_nhd| segments.split(x_nhd));
+        let context_shld = attend(q, k, v, segments.bias(), learning);
         self.proj.forward(segments.join(context_shld).reshape([n, width]))
     }
 

@@ -43,6 +43,12 @@ pub fn device() -> burn::tensor::Device {
 /// A model whose weights, biases and norms follow from their names: no two are alike, none is trivial.
 #[cfg(feature = "compute")]
 pub fn model() -> super::Qwen2_5Vl {
+    model_of(&config())
+}
+
+/// As [`model`], of another configuration.
+#[cfg(feature = "compute")]
+pub fn model_of(config: &ModelConfig) -> super::Qwen2_5Vl {
     use burn::module::{Module, ModuleMapper, Param};
     use burn::tensor::{Tensor, TensorData};
 
@@ -66,7 +72,7 @@ pub fn model() -> super::Qwen2_5Vl {
             Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &device()))
         }
     }
-    super::Qwen2_5Vl::new(&config(), &device()).map(&mut Fill(super::names::Path::default()))
+    super::Qwen2_5Vl::new(config, &device()).map(&mut Fill(super::names::Path::default()))
 }
 
 /// A row of text, and rows with one and two pictures of different shapes.

@@ -153,7 +153,7 @@ impl Decoder<'_> {
         let rotary = Rotary::new(&angles, text.head_dim() / 2, self.device);
         let bias = self.bias.as_ref().map(|bias| bias.clone().narrow(2, 0, column + 1));
         let ids_bt = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, 1]), self.device);
-        let context = Context { rows, rotary: &rotary, bias: bias.as_ref() };
+        let context = Context { rows, rotary: &rotary, bias: bias.as_ref(), learning: false };
         let h_bd = self.model.text().forward(self.model.text().embed(ids_bt), context, Some(&mut self.cache));
         host(self.model.logits_of(h_bd))
     }

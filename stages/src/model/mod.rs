@@ -41,6 +41,8 @@ mod rope;
 #[cfg(feature = "compute")]
 pub mod sampling;
 #[cfg(feature = "compute")]
+pub mod tape;
+#[cfg(feature = "compute")]
 mod text;
 #[cfg(feature = "compute")]
 mod vision;

@@ -8,7 +8,7 @@ use burn::tensor::module::embedding;
 use burn::tensor::{Device, Int, Tensor};
 
 use super::attention::TextAttention;
-use super::cache::KvCache;
+use super::cache::{KvCache, LayerCache};
 use super::config::TextConfig;
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
@@ -19,8 +19,8 @@ use super::rope::Rotary;
 pub struct TextModel {
     /// `[V, D]`
     pub embed_tokens: Param<Tensor<2>>,
-    layers: Vec<TextLayer>,
-    norm: RmsNorm,
+    pub(super) layers: Vec<TextLayer>,
+    pub(super) norm: RmsNorm,
 }
 
 /// `x + attention(norm x)`, then `x + mlp(norm x)`.
@@ -41,6 +41,8 @@ pub struct Context<'a> {
     pub rotary: &'a Rotary,
     /// What may not be seen, `[1 or B, 1, T·S]`.
     pub bias: Option<&'a Tensor<3>>,
+    /// Whether a backward pass follows: then attention takes the form that is cheap to differentiate, on plain tensors too.
+    pub learning: bool,
 }
 
 impl TextModel {
@@ -51,6 +53,11 @@ impl TextModel {
             layers: (0..config.num_hidden_layers).map(|_| TextLayer::new(config, device)).collect(),
             norm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, device),
         }
+    }
+
+    /// Number of tokens.
+    pub fn vocabulary(&self) -> usize {
+        self.embed_tokens.lazy_shape()[0]
     }
 
     /// `[B, T] → [B·T, D]`
@@ -82,15 +89,7 @@ impl TextModel {
         let mut caches = cache.map(|cache| cache.layers.iter_mut());
         for layer in &self.layers {
             let cache = caches.as_mut().and_then(Iterator::next);
-            let context_nd = layer.self_attn.forward(
-                layer.input_layernorm.forward(x_nd.clone()),
-                context.rows,
-                context.rotary,
-                context.bias,
-                cache,
-            );
-            x_nd = x_nd + context_nd;
-            x_nd = x_nd.clone() + layer.mlp.forward(layer.post_attention_layernorm.forward(x_nd));
+            x_nd = layer.forward(x_nd, context, cache);
             seen(&x_nd);
         }
         x_nd
@@ -105,5 +104,12 @@ impl TextLayer {
             post_attention_layernorm: RmsNorm::new(config.hidden_size, config.rms_norm_eps, device),
             mlp: Mlp::new(config.hidden_size, config.intermediate_size, false, device),
         }
+    }
+
+    /// `[B·T, D] → [B·T, D]`
+    pub(super) fn forward(&self, x_nd: Tensor<2>, context: Context<'_>, cache: Option<&mut LayerCache>) -> Tensor<2> {
+        let context_nd = self.self_attn.forward(self.input_layernorm.forward(x_nd.clone()), context, cache);
+        let x_nd = x_nd + context_nd;
+        x_nd.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x_nd))
     }
 }

@@ -22,9 +22,9 @@ const EPSILON: f64 = 1e-6;
 /// The vision tower.
 #[derive(Module, Debug)]
 pub struct VisionTower {
-    patch_embed: Linear,
-    blocks: Vec<VisionBlock>,
-    merger: Merger,
+    pub(super) patch_embed: Linear,
+    pub(super) blocks: Vec<VisionBlock>,
+    pub(super) merger: Merger,
     #[module(skip)]
     full: Vec<bool>,
 }
@@ -44,6 +44,17 @@ pub struct Merger {
     ln_q: RmsNorm,
     inner: Linear,
     outer: Linear,
+}
+
+/// What a block needs besides its input.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// Rotary tables of all patches.
+    pub rotary: &'a Rotary,
+    /// Who sees whom.
+    pub segments: &'a Segments,
+    /// As [`super::text::Context::learning`].
+    pub learning: bool,
 }
 
 /// States of the tower, for comparison with the reference.
@@ -68,30 +79,32 @@ impl VisionTower {
 
     /// The images' tokens, `[tokens, out]` in window order.
     pub fn forward(&self, batch: &VisionBatch) -> Tensor<2> {
-        let embedded = self.patch_embed.forward(batch.patches_np.clone());
-        let x_nd = self.each().fold(embedded, |x, (block, full)| block.forward(x, &batch.rotary, batch.cut(full)));
+        let embedded = self.embed(batch);
+        let x_nd =
+            (0..self.blocks.len()).fold(embedded, |x_nd, at| self.blocks[at].forward(x_nd, self.view(batch, at)));
         self.merger.forward(x_nd)
     }
 
     /// As [`Self::forward`], with the states on the way.
     pub fn states(&self, batch: &VisionBatch) -> VisionStates {
-        let mut blocks = vec![self.patch_embed.forward(batch.patches_np.clone())];
+        let mut blocks = vec![self.embed(batch)];
         let mut x_nd = blocks[0].clone();
-        for (block, full) in self.each() {
-            x_nd = block.forward(x_nd, &batch.rotary, batch.cut(full));
+        for (at, block) in self.blocks.iter().enumerate() {
+            x_nd = block.forward(x_nd, self.view(batch, at));
             blocks.push(x_nd.clone());
         }
         VisionStates { blocks, merged: self.merger.forward(x_nd) }
     }
 
-    fn each(&self) -> impl Iterator<Item = (&VisionBlock, bool)> {
-        self.blocks.iter().zip(self.full.iter().copied())
+    /// Patches → `[patches, D]`.
+    fn embed(&self, batch: &VisionBatch) -> Tensor<2> {
+        self.patch_embed.forward(batch.patches_np.clone())
     }
-}
 
-impl VisionBatch {
-    fn cut(&self, full: bool) -> &Segments {
-        if full { &self.frames } else { &self.windows }
+    /// What block number `at` needs besides its input.
+    pub(super) fn view<'a>(&self, batch: &'a VisionBatch, at: usize) -> View<'a> {
+        let segments = if self.full[at] { &batch.frames } else { &batch.windows };
+        View { rotary: &batch.rotary, segments, learning: false }
     }
 }
 
@@ -105,8 +118,9 @@ impl VisionBlock {
         }
     }
 
-    fn forward(&self, x_nd: Tensor<2>, rotary: &Rotary, segments: &Segments) -> Tensor<2> {
-        let x_nd = x_nd.clone() + self.attn.forward(self.norm1.forward(x_nd), rotary, segments);
+    /// `[N, D] → [N, D]`
+    pub(super) fn forward(&self, x_nd: Tensor<2>, view: View<'_>) -> Tensor<2> {
+        let x_nd = x_nd.clone() + self.attn.forward(self.norm1.forward(x_nd), view);
         x_nd.clone() + self.mlp.forward(self.norm2.forward(x_nd))
     }
 }
@@ -121,7 +135,8 @@ impl Merger {
         }
     }
 
-    fn forward(&self, x_nd: Tensor<2>) -> Tensor<2> {
+    /// `[patches, D] → [tokens, out]`
+    pub(super) fn forward(&self, x_nd: Tensor<2>) -> Tensor<2> {
         let ([patches, width], unit) = (x_nd.dims(), MERGE * MERGE);
         let merged = self.ln_q.forward(x_nd).reshape([patches / unit, width * unit]);
         self.outer.forward(gelu(self.inner.forward(merged)))

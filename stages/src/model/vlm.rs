@@ -6,7 +6,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, IndexingUpdateOp, Tensor};
 
-use super::batch::Batch;
+use super::batch::{Batch, VisionBatch};
 use super::cache::KvCache;
 use super::config::ModelConfig;
 use super::linear::Linear;
@@ -16,8 +16,8 @@ use super::vision::VisionTower;
 /// Qwen2.5-VL.
 #[derive(Module, Debug)]
 pub struct Qwen2_5Vl {
-    visual: VisionTower,
-    text: TextModel,
+    pub(super) visual: VisionTower,
+    pub(super) text: TextModel,
     lm_head: Option<Linear>,
 }
 
@@ -48,11 +48,7 @@ impl Qwen2_5Vl {
         let words_nd = self.text.embed(batch.ids_bt.clone());
         match &batch.vision {
             None => words_nd,
-            Some(vision) => {
-                let images = self.visual.forward(vision);
-                let words_nd = words_nd * vision.keep_n1.clone();
-                words_nd.select_assign(0, vision.slots.clone(), images, IndexingUpdateOp::Add)
-            }
+            Some(vision) => vision.place(words_nd, self.visual.forward(vision)),
         }
     }
 
@@ -85,9 +81,21 @@ impl Qwen2_5Vl {
     }
 }
 
+impl VisionBatch {
+    /// Embedded words `[B·T, D]` with image tokens `[tokens, D]` in their places.
+    pub(super) fn place(&self, words_nd: Tensor<2>, images: Tensor<2>) -> Tensor<2> {
+        (words_nd * self.keep_n1.clone()).select_assign(0, self.slots.clone(), images, IndexingUpdateOp::Add)
+    }
+
+    /// The gradient of [`Self::place`]: of the words, and of the image tokens.
+    pub(super) fn replace(&self, cotangent_nd: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        (cotangent_nd.clone() * self.keep_n1.clone(), cotangent_nd.select(0, self.slots.clone()))
+    }
+}
+
 impl Batch {
     /// What the decoder's layers need of this batch.
     pub fn context(&self) -> Context<'_> {
-        Context { rows: self.rows, rotary: &self.rotary, bias: self.bias.as_ref() }
+        Context { rows: self.rows, rotary: &self.rotary, bias: self.bias.as_ref(), learning: false }
     }
 }

@@ -11,6 +11,7 @@ use super::select::Selection;
 use super::step::{Step, Trainer};
 use super::update::Learner;
 use crate::kinds::grpo::Params;
+use crate::model::tape::Keep;
 use crate::model::{ModelConfig, Qwen2_5Vl, weights};
 use crate::train::checkpoint::{self, Checkpoint, CheckpointError, Checkpoints};
 use crate::train::lanes::Lanes;
@@ -39,6 +40,7 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
         config: config.clone(),
         questions,
         device,
+        keep: Keep::when(context.runtime().gradient_checkpointing),
     };
     let checkpoints = Checkpoints::below(context.work_dir());
     let every = context.runtime().checkpoint_every;

@@ -15,6 +15,7 @@ use super::seed::{Purpose, derive, stream};
 use super::select::Selection;
 use super::update::{Chosen, Learner, Report, Updater};
 use crate::kinds::grpo::Params;
+use crate::model::tape::Keep;
 use crate::model::{ModelConfig, Qwen2_5Vl};
 use crate::train::lanes::Lanes;
 use crate::train::schedule::Schedule;
@@ -35,6 +36,8 @@ pub struct Trainer {
     pub lanes: Lanes,
     /// Where the model lies.
     pub device: Device,
+    /// What a forward pass keeps for its backward pass.
+    pub keep: Keep,
 }
 
 /// What happened in a step.
@@ -145,6 +148,7 @@ impl Trainer {
             seed: self.seed,
             lanes: &self.lanes,
             device: &self.device,
+            keep: self.keep,
         }
     }
 }

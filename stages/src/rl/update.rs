@@ -9,7 +9,6 @@
 //! one optimizer step per rollout the ratio is 1, and no forward pass for old ones runs. Refuses to know rewards and how
 //! samples were chosen.
 
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use curricle_datasets::Encoded;
 use rand::seq::SliceRandom;
@@ -18,12 +17,13 @@ use super::objective::mean::token_weights;
 use super::objective::{Loss, Tokens, grpo};
 use super::seed::{Purpose, stream};
 use crate::kinds::grpo::Params;
+use crate::model::tape::Keep;
 use crate::model::{Batch, ModelConfig, Padding, Qwen2_5Vl};
 use crate::train::clip::global_norm;
-use crate::train::freeze::tracked;
 use crate::train::gradients::Gradients;
 use crate::train::lanes::Lanes;
-use crate::train::logprob::Positions;
+use crate::train::learn::Pass;
+use crate::train::logprob::{Positions, tempered};
 use crate::train::optimizer::AdamW;
 
 /// The model that learns, and its optimizer.
@@ -60,6 +60,8 @@ pub struct Updater<'a> {
     pub lanes: &'a Lanes,
     /// Where the model lies.
     pub device: &'a Device,
+    /// What a forward pass keeps for its backward pass.
+    pub keep: Keep,
 }
 
 /// Numbers of the optimizer steps of one rollout, each a mean over them.
@@ -141,9 +143,8 @@ impl Updater<'_> {
 
     /// Gradients and numbers of a micro-batch.
     fn backward(&self, model: &Qwen2_5Vl, micro: &[&Prepared<'_>], weights: &[f32]) -> (Gradients, Report) {
-        let model = tracked(model.clone(), &self.params.freeze);
         let sequences: Vec<&Encoded> = micro.iter().map(|prepared| prepared.sample.sequence).collect();
-        let (logp_n, _) = self.forward(&model, &sequences);
+        let (batch, positions) = self.batch(&sequences);
         let repeated = |value: &dyn Fn(usize) -> f32| {
             let each = micro.iter().enumerate();
             self.tensor(each.flat_map(|(i, prepared)| vec![value(i); prepared.sample.tokens]).collect())
@@ -152,51 +153,61 @@ impl Updater<'_> {
             let rows: Option<Vec<_>> = micro.iter().map(|prepared| rows(prepared)).collect();
             rows.map(|rows| self.tensor(rows.concat()))
         };
-        let tokens = Tokens {
-            logp_n,
-            old_n: joined(&|prepared| prepared.old.clone()),
-            reference_n: joined(&|prepared| prepared.reference.clone()),
-            advantage_n: repeated(&|i| micro[i].sample.advantage),
-            weight_n: repeated(&|i| weights[i]),
+        let pass = Pass {
+            model,
+            freeze: &self.params.freeze,
+            batch: &batch,
+            positions: &positions,
+            temperature: self.params.temperature,
+            keep: self.keep,
         };
-        let Loss { loss, clipped, kl } = grpo::loss(&tokens, &self.params.clip, self.params.kl.coef);
-        // Rows of text do not reach the vision tower: where the rest is frozen, there is no tape.
-        let raw = if loss.is_tracked() {
-            GradientsParams::from_grads(loss.backward(), &model)
-        } else {
-            GradientsParams::new()
-        };
-        let gradients = Gradients::take(&model, raw);
-        let number = |tensor: Tensor<1>| f64::from(tensor.into_scalar::<f32>());
-        let report =
-            Report { loss: number(loss), clipped: number(clipped), kl: kl.map_or(0.0, number), ..Report::default() };
-        (gradients, report)
+        let (raw, report) = pass.run(|logp_n| {
+            let tokens = Tokens {
+                logp_n,
+                old_n: joined(&|prepared| prepared.old.clone()),
+                reference_n: joined(&|prepared| prepared.reference.clone()),
+                advantage_n: repeated(&|i| micro[i].sample.advantage),
+                weight_n: repeated(&|i| weights[i]),
+            };
+            let Loss { loss, clipped, kl } = grpo::loss(&tokens, &self.params.clip, self.params.kl.coef);
+            let number = |tensor: Tensor<1>| f64::from(tensor.into_scalar::<f32>());
+            let report = Report {
+                loss: number(loss.clone()),
+                clipped: number(clipped),
+                kl: kl.map_or(0.0, number),
+                ..Report::default()
+            };
+            (loss, report)
+        });
+        (Gradients::take(model, raw), report)
     }
 
     /// Log-probabilities of the completions under a plain model, on the host, in the order of the samples.
     fn logprobs(&self, model: &Qwen2_5Vl, samples: &[Chosen<'_>]) -> Vec<Vec<f32>> {
         let sequences: Vec<&Encoded> = samples.iter().map(|sample| sample.sequence).collect();
         let work = |micro: &[&Encoded]| {
-            let (logp_n, per_row) = self.forward(model, micro);
+            let (batch, positions) = self.batch(micro);
+            let states_nd = positions.states(model.hidden(&batch).flatten(0, 1));
+            let head = |h_nd| tempered(model.logits_of(h_nd), self.params.temperature);
+            let logp_n = positions.logprobs(&states_nd, model.text().vocabulary(), head);
             let values: Vec<f32> = logp_n.into_data().iter::<f32>().collect();
             let mut rest = values.as_slice();
-            let take = |count| {
+            let mut take = |count| {
                 let (row, after) = rest.split_at(count);
                 rest = after;
                 row.to_vec()
             };
-            per_row.into_iter().map(take).collect::<Vec<_>>()
+            positions.per_row().iter().map(|count| take(*count)).collect::<Vec<_>>()
         };
         self.lanes.map(sequences.chunks(self.params.micro_batch), work).into_iter().flatten().collect()
     }
 
-    /// Log-probabilities of the completions' tokens `[n]`, and how many each has.
-    fn forward(&self, model: &Qwen2_5Vl, sequences: &[&Encoded]) -> (Tensor<1>, Vec<usize>) {
+    /// Sequences as a batch, and where the completions' tokens are in it.
+    fn batch(&self, sequences: &[&Encoded]) -> (Batch, Positions) {
         let batch = Batch::new(sequences, Padding::Right, self.pad, self.config, self.device);
         let rows = sequences.iter().map(|sequence| (&sequence.ids[..], &sequence.target[..], 0));
         let positions = Positions::new(batch.width, rows);
-        let head = |h_btd| model.logits(h_btd) / self.params.temperature;
-        (positions.logprobs(model.hidden(&batch), head), positions.per_row().to_vec())
+        (batch, positions)
     }
 
     fn tensor(&self, values: Vec<f32>) -> Tensor<1> {

@@ -6,10 +6,16 @@
 //! ```
 //!
 //! Only chosen positions go through the head: prompts, image tokens and padding cost no `[vocabulary]`-wide row, and no
-//! number of theirs can reach the result.
+//! number of theirs can reach the result. The chosen ones go through it a part at a time.
+
+use std::ops::Range;
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
+
+/// Most logits in memory at a time: 256 MiB of them, and as much again for each of the few tensors made from them. A
+/// constant, because cutting elsewhere adds up gradients of the head in another order.
+const LOGITS: usize = 1 << 26;
 
 /// Tokens of a padded batch whose log-probability is wanted, row by row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,32 +61,59 @@ impl Positions {
         &self.per_row
     }
 
-    /// Logits `[N, V]` at the chosen positions, in f32.
+    /// The states that predict the chosen tokens, `[B·T, D] → [N, D]`.
+    pub fn states(&self, h_nd: Tensor<2>) -> Tensor<2> {
+        let from = ints(&self.from, &h_nd.device());
+        h_nd.select(0, from)
+    }
+
+    /// The gradient of [`Self::states`], `[N, D] → [B·T, D]`.
+    pub fn spread(&self, cotangent_nd: Tensor<2>, tokens: usize) -> Tensor<2> {
+        let ([_, depth], device) = (cotangent_nd.dims(), cotangent_nd.device());
+        let zeros = Tensor::zeros([tokens, depth], (&device, cotangent_nd.dtype()));
+        zeros.select_assign(0, ints(&self.from, &device), cotangent_nd, IndexingUpdateOp::Add)
+    }
+
+    /// The chosen tokens cut into parts whose logits over `vocabulary` tokens are in memory at a time.
+    pub fn parts(&self, vocabulary: usize) -> Vec<Range<usize>> {
+        let size = (LOGITS / vocabulary.max(1)).max(1);
+        (0..self.len()).step_by(size).map(|start| start..self.len().min(start + size)).collect()
+    }
+
+    /// `log p` `[n]` of one part of the chosen tokens, from their logits `[n, V]`.
+    pub fn pick(&self, logits_nv: Tensor<2>, part: Range<usize>) -> Tensor<1> {
+        let logp_nv = log_softmax(logits_nv.cast(DType::F32), 1);
+        let tokens = ints(&self.token[part], &logp_nv.device());
+        logp_nv.gather(1, tokens.unsqueeze_dim(1)).squeeze_dim(1)
+    }
+
+    /// `log p` `[N]` of the chosen tokens, part by part; for plain tensors, because a tape would keep all parts.
     ///
     /// # Shapes
     ///
-    /// `h_btd`: `[B, T, D]`; `head` maps `[1, N, D]` to `[1, N, V]`.
+    /// `states_nd`: `[N, D]`, from [`Self::states`]; `head` maps `[n, D]` to `[n, V]`.
     ///
     /// # Panics
     ///
     /// Panics where none is chosen.
-    pub fn logits(&self, h_btd: Tensor<3>, head: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<2> {
-        let [batch, width, depth] = h_btd.dims();
-        let device = h_btd.device();
-        let h_nd = h_btd.reshape([batch * width, depth]).select(0, ints(&self.from, &device));
-        head(h_nd.unsqueeze()).squeeze_dim::<2>(0).cast(DType::F32)
+    pub fn logprobs(
+        &self,
+        states_nd: &Tensor<2>,
+        vocabulary: usize,
+        head: impl Fn(Tensor<2>) -> Tensor<2>,
+    ) -> Tensor<1> {
+        let part = |part: Range<usize>| {
+            let states_nd = states_nd.clone().slice([part.clone()]);
+            self.pick(head(states_nd), part)
+        };
+        Tensor::cat(self.parts(vocabulary).into_iter().map(part).collect(), 0)
     }
+}
 
-    /// `log p` `[N]` of the chosen tokens, from their logits `[N, V]`.
-    pub fn pick(&self, logp_nv: Tensor<2>) -> Tensor<1> {
-        let tokens = ints(&self.token, &logp_nv.device());
-        logp_nv.gather(1, tokens.unsqueeze_dim(1)).squeeze_dim(1)
-    }
-
-    /// `log p` `[N]` of the chosen tokens. Shapes as for [`Self::logits`].
-    pub fn logprobs(&self, h_btd: Tensor<3>, head: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<1> {
-        self.pick(log_softmax(self.logits(h_btd, head), 1))
-    }
+/// Logits of the distribution at a temperature.
+#[expect(clippy::float_cmp, reason = "exactly 1 leaves every bit, and saves two walks over the logits")]
+pub fn tempered(logits_nv: Tensor<2>, temperature: f64) -> Tensor<2> {
+    if temperature == 1.0 { logits_nv } else { logits_nv / temperature }
 }
 
 fn ints(values: &[i32], device: &Device) -> Tensor<1, Int> {
@@ -109,11 +142,27 @@ mod tests {
     #[test]
     fn states_that_nobody_wants_do_not_matter() {
         let device = crate::device::resolve("cpu").unwrap();
-        // Row of four states; only the second counts: logits (0, ln 3), so p = (1/4, 3/4).
-        let h = [[[f32::INFINITY, f32::NAN], [0.0, 3_f32.ln()], [f32::NAN, 0.0], [f32::NAN, f32::NAN]]];
-        let h_btd = Tensor::<3>::from_data(h, &device);
+        // Four states; only the second counts: logits (0, ln 3), so p = (1/4, 3/4).
+        let h = [[f32::INFINITY, f32::NAN], [0.0, 3_f32.ln()], [f32::NAN, 0.0], [f32::NAN, f32::NAN]];
         let positions = Positions::new(4, [(&[0, 0, 1][..], &[false, false, true][..], 0)]);
-        let logp: f32 = positions.logprobs(h_btd, |h| h).into_scalar();
+        let states_nd = positions.states(Tensor::<2>::from_data(h, &device));
+        let logp: f32 = positions.logprobs(&states_nd, 2, |h| h).into_scalar();
         assert!((logp - 0.75_f32.ln()).abs() < 1e-6, "{logp}");
+        let spread = positions.spread(Tensor::from_data([[5.0, 6.0]], &device), 4);
+        assert_eq!(spread.into_data().iter::<f32>().collect::<Vec<_>>(), [0., 0., 5., 6., 0., 0., 0., 0.]);
+    }
+
+    #[test]
+    fn parts_cover_every_token_once_and_change_nothing() {
+        let device = crate::device::resolve("cpu").unwrap();
+        let (ids, wanted): (Vec<u32>, Vec<bool>) = ((0..8).map(|i| i % 3).collect(), vec![true; 8]);
+        let positions = Positions::new(8, [(&ids[..], &wanted[..], 0)]);
+        assert_eq!(positions.parts(3), vec![0..7]);
+        assert_eq!(positions.parts(LOGITS / 3), [0..3, 3..6, 6..7]);
+        assert_eq!(positions.parts(2 * LOGITS).len(), 7);
+        let logits = Tensor::<2>::from_data([[0.3, -1.0, 2.0]; 7], &device).cumsum(0);
+        let values = |logp: Tensor<1>| logp.into_data().iter::<f32>().collect::<Vec<_>>();
+        let whole = values(positions.logprobs(&logits, 3, |h| h));
+        assert_eq!(whole, values(positions.logprobs(&logits, LOGITS / 3, |h| h)));
     }
 }

@@ -10,42 +10,37 @@
 
 use burn::tensor::Tensor;
 
-use super::logprob::Positions;
-
-/// Sum of the negative log-likelihood `[1]` over the chosen tokens, in nats.
-///
-/// # Shapes
-///
-/// `h_btd`: `[B, T, D]`; `head` maps `[1, N, D]` to `[1, N, V]`.
-pub fn nll_sum(positions: &Positions, h_btd: Tensor<3>, head: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<1> {
-    positions.logprobs(h_btd, head).sum().neg()
+/// Sum of the negative log-likelihood `[1]` of tokens whose log-probabilities are `[N]`, in nats.
+pub fn nll_sum(logp_n: Tensor<1>) -> Tensor<1> {
+    logp_n.sum().neg()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::logprob::Positions;
 
     /// Two tokens over a vocabulary of two; the head is the identity.
-    fn sum(h: [[[f32; 2]; 3]; 1], wanted: [bool; 3]) -> (Tensor<3>, Tensor<1>) {
+    fn sum(h: [[f32; 2]; 3], wanted: [bool; 3]) -> (Tensor<2>, Tensor<1>) {
         let device = crate::device::resolve("cpu").unwrap();
-        let h_btd = Tensor::<3>::from_data(h, &device).autodiff().require_grad();
+        let h_nd = Tensor::<2>::from_data(h, &device).autodiff().require_grad();
         let positions = Positions::new(3, [(&[0, 1, 0][..], &wanted[..], 0)]);
-        let loss = nll_sum(&positions, h_btd.clone(), |h| h);
-        (h_btd, loss)
+        let loss = nll_sum(positions.logprobs(&positions.states(h_nd.clone()), 2, |h| h));
+        (h_nd, loss)
     }
 
     #[test]
     fn by_hand() {
         // Token 1 from (0, ln 3): p = 3/4. Token 0 from (0, 0): p = 1/2. L = −ln(3/8) = 0.980829.
-        let (_, loss) = sum([[[0.0, 3_f32.ln()], [0.0, 0.0], [9.0, 9.0]]], [false, true, true]);
+        let (_, loss) = sum([[0.0, 3_f32.ln()], [0.0, 0.0], [9.0, 9.0]], [false, true, true]);
         assert!((loss.into_scalar::<f32>() - 0.980_829).abs() < 1e-5);
     }
 
     #[test]
     fn the_gradient_is_p_minus_one_at_the_target() {
-        let (h_btd, loss) = sum([[[0.0, 3_f32.ln()], [0.0, 0.0], [9.0, 9.0]]], [false, true, true]);
+        let (h_nd, loss) = sum([[0.0, 3_f32.ln()], [0.0, 0.0], [9.0, 9.0]], [false, true, true]);
         let mut gradients = loss.backward();
-        let gradient: Vec<f32> = h_btd.grad_remove(&mut gradients).unwrap().to_data().iter::<f32>().collect();
+        let gradient: Vec<f32> = h_nd.grad_remove(&mut gradients).unwrap().to_data().iter::<f32>().collect();
         // p − onehot: (1/4, 3/4 − 1), (1/2 − 1, 1/2), and nothing at the last state.
         for (got, want) in gradient.iter().zip([0.25, -0.25, -0.5, 0.5, 0.0, 0.0]) {
             assert!((got - want).abs() < 1e-6, "{gradient:?}");
@@ -54,7 +49,7 @@ mod tests {
 
     #[test]
     fn infinite_states_at_unwanted_places_do_not_matter() {
-        let (_, loss) = sum([[[0.0, 3_f32.ln()], [f32::NEG_INFINITY, f32::NAN], [0.0, 0.0]]], [false, true, false]);
+        let (_, loss) = sum([[0.0, 3_f32.ln()], [f32::NEG_INFINITY, f32::NAN], [0.0, 0.0]], [false, true, false]);
         assert!((loss.into_scalar::<f32>() - (4_f32 / 3.0).ln()).abs() < 1e-5);
     }
 }

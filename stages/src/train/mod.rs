@@ -19,6 +19,8 @@ pub mod gradients;
 #[cfg(feature = "compute")]
 pub mod lanes;
 #[cfg(feature = "compute")]
+pub mod learn;
+#[cfg(feature = "compute")]
 pub mod logprob;
 #[cfg(feature = "compute")]
 pub mod loss;

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 use curricle_datasets::{EncodeError, Encoded, Processor, Row};
@@ -18,14 +17,16 @@ use serde_json::json;
 use super::batch::Walk;
 use super::checkpoint::{Checkpoints, weights};
 use super::clip::global_norm;
-use super::freeze::{Part, tracked};
+use super::freeze::Part;
 use super::gradients::Gradients;
 use super::lanes::Lanes;
+use super::learn::Pass;
 use super::logprob::Positions;
 use super::loss::nll_sum;
 use super::meter::{History, Meter, Numbers};
 use super::optimizer::{AdamW, AdamWConfig};
 use super::schedule::Schedule;
+use crate::model::tape::Keep;
 use crate::model::{Batch, ModelConfig, Padding, Qwen2_5Vl};
 
 /// Rows of one forward pass.
@@ -36,15 +37,21 @@ pub struct Piece {
     pad: u32,
     config: Arc<ModelConfig>,
     device: Device,
+    freeze: Vec<Part>,
+    keep: Keep,
 }
 
 impl Piece {
-    fn nll(&self, model: &Qwen2_5Vl) -> Tensor<1> {
+    fn batch(&self) -> (Batch, Positions) {
         let rows: Vec<&Encoded> = self.rows.iter().collect();
         let batch = Batch::new(&rows, Padding::Right, self.pad, &self.config, &self.device);
-        let chosen = self.rows.iter().map(|row| (&row.ids[..], &row.target[..], 0));
-        nll_sum(&Positions::new(batch.width, chosen), model.hidden(&batch), |h_btd| model.logits(h_btd))
+        let positions = Positions::new(batch.width, self.rows.iter().map(|row| (&row.ids[..], &row.target[..], 0)));
+        (batch, positions)
     }
+}
+
+fn nll(nll: Tensor<1>) -> Numbers {
+    Numbers(vec![("nll", f64::from(nll.into_scalar::<f32>()))])
 }
 
 impl TrainStep for Qwen2_5Vl {
@@ -52,13 +59,20 @@ impl TrainStep for Qwen2_5Vl {
     type Output = Numbers;
 
     fn step(&self, piece: Piece) -> TrainOutput<Numbers> {
-        let nll = piece.nll(self);
-        let item = Numbers(vec![("nll", f64::from(nll.clone().inner().into_scalar::<f32>()))]);
-        if nll.is_tracked() {
-            TrainOutput::new(self, (nll * piece.scale).backward(), item)
-        } else {
-            TrainOutput { grads: GradientsParams::new(), item }
-        }
+        let (batch, positions) = piece.batch();
+        let pass = Pass {
+            model: self,
+            freeze: &piece.freeze,
+            batch: &batch,
+            positions: &positions,
+            temperature: 1.0,
+            keep: piece.keep,
+        };
+        let (grads, item) = pass.run(|logp_n| {
+            let sum = nll_sum(logp_n);
+            (sum.clone() * piece.scale, nll(sum.inner()))
+        });
+        TrainOutput { grads, item }
     }
 }
 
@@ -67,7 +81,9 @@ impl InferenceStep for Qwen2_5Vl {
     type Output = Numbers;
 
     fn step(&self, piece: Piece) -> Numbers {
-        Numbers(vec![("nll", f64::from(piece.nll(self).into_scalar::<f32>()))])
+        let (batch, positions) = piece.batch();
+        let states_nd = positions.states(self.hidden(&batch).flatten(0, 1));
+        nll(nll_sum(positions.logprobs(&states_nd, self.text().vocabulary(), |h_nd| self.logits_of(h_nd))))
     }
 }
 
@@ -182,6 +198,8 @@ pub struct Plan {
     pub max_grad_norm: f64,
     /// Parts that stay as they are.
     pub freeze: Vec<Part>,
+    /// What a forward pass keeps for its backward pass.
+    pub keep: Keep,
     /// Where it computes.
     pub device: Device,
     /// On how many threads.
@@ -266,7 +284,6 @@ impl Plan {
         let jobs: Vec<_> = pieces.into_iter().map(|piece| (piece, model.clone())).collect();
         let work = |(rows, model): (Vec<usize>, Qwen2_5Vl)| {
             let piece = self.piece(&self.data, &rows, 1.0 / targets as f64)?;
-            let model = tracked(model, &self.freeze);
             let output = TrainStep::step(&model, piece);
             Ok((Gradients::take(&model, output.grads), output.item.get("nll").unwrap_or_default()))
         };
@@ -297,6 +314,8 @@ impl Plan {
             pad: self.processor.special().pad,
             config: Arc::new(self.config.clone()),
             device: self.device.clone(),
+            freeze: self.freeze.clone(),
+            keep: self.keep,
         })
     }
 }

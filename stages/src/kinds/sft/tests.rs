@@ -37,6 +37,16 @@ fn the_number_of_lanes_changes_no_byte() {
 }
 
 #[test]
+fn gradient_checkpointing_changes_no_byte() {
+    let bench = Bench::drawn();
+    for (name, gradient_checkpointing) in [("all", false), ("inputs", true)] {
+        let runtime = Runtime { threads: 2, gradient_checkpointing, ..Runtime::default() };
+        bench.run(&Kind::<Sft>::NEW, &params(), name, &runtime, None).unwrap();
+    }
+    assert!(bench.weights("all") == bench.weights("inputs"));
+}
+
+#[test]
 fn interrupted_twice_and_resumed_it_ends_in_the_same_bytes() {
     let bench = Bench::sums();
     sft(&bench, "straight", 2, None).unwrap();

@@ -43,7 +43,7 @@ fn a_frozen_tower_keeps_its_bytes_while_the_rest_leaves_the_reference() {
 }
 
 #[test]
-fn neither_lanes_nor_interruptions_change_a_byte() {
+fn neither_lanes_nor_interruptions_nor_checkpointing_change_a_byte() {
     let bench = bench();
     grpo(&bench, "one", 1, None).unwrap();
     grpo(&bench, "two", 2, None).unwrap();
@@ -53,4 +53,7 @@ fn neither_lanes_nor_interruptions_change_a_byte() {
     }
     grpo(&bench, "broken", 1, None).unwrap();
     assert!(bench.weights("one") == bench.weights("broken"), "interruptions changed the weights");
+    let runtime = Runtime { threads: 2, gradient_checkpointing: true, ..Runtime::default() };
+    bench.run_on("cold", &Kind::<Grpo>::NEW, &params(), "inputs", &runtime, None).unwrap();
+    assert!(bench.weights("one") == bench.weights("inputs"), "gradient checkpointing changed the weights");
 }
