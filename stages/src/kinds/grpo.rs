@@ -148,7 +148,7 @@ impl Default for Params {
 
 impl StageKind for Grpo {
     const NAME: &'static str = "grpo";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str =
         "reinforcement learning from verifiable rewards: group advantages, clipped objective, PAD";
     type Params = Params;

@@ -1,12 +1,6 @@
 use super::*;
 
-#[test]
-fn boxes_nest_and_the_last_closed_one_counts() {
-    assert_eq!(boxed(r"a \boxed{\frac{1}{2}} b"), Some(r"\frac{1}{2}"));
-    assert_eq!(boxed(r"\boxed{1} then \boxed{ 2 } and \boxed{3"), Some("2"));
-    assert_eq!(boxed(r"\boxed{\boxed{7}}"), Some("7"));
-    assert_eq!(boxed("none"), None);
-}
+mod fuzz;
 
 #[test]
 fn the_same_answer_in_other_words() {
@@ -40,10 +34,23 @@ fn the_same_answer_in_other_words() {
         (r"\pm 2", "2,-2"),
         (r"\left( \frac{1}{2}, -13 \right)", "(0.5,-13)"),
         (r"(-\infty, 2) \cup (3, \infty)", r"(-\infty,2)\cup(3,\infty)"),
-        (r"\sqrt{8}", r"\sqrt{8}"),
+        (r"\sqrt{8}", r"2\sqrt{2}"),
+        ("1000", "1e3"),
+        (r"x = 2 + 1 = 3", "3"),
+        (r"f(x) = x^2", "x^2"),
+        (r"(x, y) = (1, 2)", "x = 1, y = 2"),
+        (r"\\frac{1}{2}", "0.5"),
+        (r"\text{No solution}", "no solution"),
+        ("ab", "ba"),
     ] {
         assert!(equal(a, b) && equal(b, a), "{a} | {b}");
     }
+}
+
+#[test]
+fn a_choice_may_show_its_text() {
+    assert!(equal("5", "(B) 5") && equal("B", "(B) 5") && equal("(B)", r"\text{(B) } 5"));
+    assert!(!equal("C", "(B) 5") && !equal("6", "(B) 5") && !equal("B", "(b)(5)"));
 }
 
 #[test]
@@ -52,7 +59,6 @@ fn different_answers() {
         ("12", "21"),
         ("0.333", r"\frac13"),
         (r"2\pi", "6.283"),
-        ("1000", "1e3"),
         ("(1,2)", "(2,1)"),
         ("(1,2)", "[1,2]"),
         ("11_2", "3"),
@@ -66,6 +72,10 @@ fn different_answers() {
         ("yes", "no"),
         (r"1/0", r"2/0"),
         ("1, 1, 2", "1, 2, 2"),
+        ("east", "seat"),
+        ("10", "2x = 10"),
+        ("9".repeat(50).as_str(), ("9".repeat(49) + "8").as_str()),
+        (r"\frac{2}{\pi}", r"\frac{\pi}{2}"),
     ] {
         assert!(!equal(a, b) && !equal(b, a), "{a} | {b}");
     }
@@ -81,54 +91,26 @@ fn letters_stand_for_options_both_ways() {
     assert!(matches("A", &letters, "A") && !matches("C", &letters, "A"), "options that are letters mean themselves");
 }
 
-#[test]
-fn nothing_panics() {
-    let deep = "(".repeat(10_000);
-    let long = "9".repeat(500);
-    let odd = [
-        deep.as_str(),
-        long.as_str(),
-        r"\frac",
-        r"\frac{",
-        r"\frac{}{}",
-        r"\text{",
-        "\\",
-        "é\\é",
-        "\\text{é}",
-        "1 ",
-        "^",
-        "%",
-        "10^{99999}",
-        "0^{-1}",
-        "-170141183460469231731687303715884105728",
-        "()",
-        "(,)",
-        r"\{\}",
-        r"\pm",
-        "=",
-        "x=",
-        "½",
-        r"\boxed{",
-        "1/3:0",
-        "--1",
-        "1.2.3",
-        ",",
-        ".",
-        "\u{1}",
-        "\u{1}3",
-    ];
-    for a in odd {
-        boxed(a);
-        for b in odd {
-            equal(a, b);
-            matches(a, &[b.to_owned()], "A");
-        }
-    }
+/// `judged.jsonl`: an answer, another, and whether they are the same; `why` where math-verify 0.9.0 says otherwise.
+fn judged() -> Vec<serde_json::Value> {
+    include_str!("judged.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Agreement with math-verify 0.9.0 on a table of 1,000 verdicts, where that table is at hand.
+fn text<'a>(row: &'a serde_json::Value, key: &str) -> &'a str {
+    row[key].as_str().unwrap()
+}
+
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped test and each difference must be seen")]
+fn verdicts_are_as_judged() {
+    let differs = |row: &serde_json::Value| equal(text(row, "gold"), text(row, "pred")) != row["ok"].as_bool().unwrap();
+    let wrong: Vec<_> = judged().into_iter().filter(differs).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Agreement with math-verify 0.9.0 on a table of 1,000 verdicts, where that table is at hand. Every difference has been
+/// judged: it is in `judged.jsonl` with its reason.
+#[test]
+#[expect(clippy::print_stderr, reason = "a skipped test and the agreement must be seen")]
 fn agrees_with_math_verify() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden/math_verify_table.jsonl");
     let Some(table) = std::fs::read_to_string(&path).ok() else {
@@ -136,14 +118,17 @@ fn agrees_with_math_verify() {
         return;
     };
     let rows: Vec<serde_json::Value> = table.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let differs = |row: &&serde_json::Value| {
-        let text = |key: &str| row[key].as_str().unwrap_or_default();
-        equal(text("gold"), text("pred")) != row["ok"].as_bool().unwrap()
-    };
+    let differs =
+        |row: &&serde_json::Value| equal(text(row, "gold"), text(row, "pred")) != row["ok"].as_bool().unwrap();
     let wrong: Vec<_> = rows.iter().filter(differs).collect();
-    for row in &wrong {
-        eprintln!("differs: {row}");
-    }
     eprintln!("agreement with math-verify: {} of {}", rows.len() - wrong.len(), rows.len());
-    assert!(wrong.len() * 100 <= rows.len(), "{} of {} verdicts differ", wrong.len(), rows.len());
+    assert!(wrong.len() * 100 <= rows.len(), "{} of {} verdicts differ: {wrong:#?}", wrong.len(), rows.len());
+    let judged = judged();
+    let is_judged = |row: &serde_json::Value| {
+        judged
+            .iter()
+            .any(|judged| judged["gold"] == row["gold"] && judged["pred"] == row["pred"] && judged.get("why").is_some())
+    };
+    let open: Vec<_> = wrong.into_iter().filter(|row| !is_judged(row)).collect();
+    assert!(open.is_empty(), "not judged: {open:#?}");
 }
