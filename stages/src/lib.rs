@@ -6,6 +6,7 @@
 //! - [`rl`]: rollout → reward → advantage → select → objective;
 //! - [`eval`]: completions on held-out rows → accuracy;
 //! - `infer`: a model folder → completions of rows, for whoever wants to try it;
+//! - [`verify`]: a checkpoint → how far our model is from what transformers made of it;
 //! - [`device`]: the only file that names a back end.
 //!
 //! Whatever holds a tensor needs the feature `compute`, which a back end (`flex`, `cuda`) turns on; parameters, ports,
@@ -25,5 +26,6 @@ pub mod rl;
 #[cfg(feature = "compute")]
 mod testing;
 pub mod train;
+pub mod verify;
 
 pub use kinds::KINDS;

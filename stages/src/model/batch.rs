@@ -113,6 +113,19 @@ impl Batch {
         self.real[row * self.width..(row + 1) * self.width].iter().position(|&real| real).unwrap_or(0)
     }
 
+    /// Lets a token of the padding see every token alike, as the reference's mask does where it hides all. Only for the
+    /// comparison with its loss, which may count the first token of a row after padding: nothing here asks for that one.
+    pub(crate) fn with_blind_padding(mut self, device: &Device) -> Self {
+        let Some(bias) = self.bias.take() else { return self };
+        let mut bias: Vec<f32> = bias.into_data_as::<f32>().iter::<f32>().collect();
+        let planes = bias.len() / (self.width * self.width);
+        for (query, _) in self.real.iter().take(planes * self.width).enumerate().filter(|(_, real)| !**real) {
+            bias[query * self.width..(query + 1) * self.width].fill(HIDDEN);
+        }
+        self.bias = Some(Tensor::from_data(TensorData::new(bias, [planes, 1, self.width * self.width]), device));
+        self
+    }
+
     /// Tokens of a row without padding.
     pub fn length(&self, row: usize) -> usize {
         self.real[row * self.width..(row + 1) * self.width].iter().filter(|&&real| real).count()

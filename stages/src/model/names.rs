@@ -88,7 +88,7 @@ fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 }
 
 /// The hub's name of a name that may be an in-memory one.
-pub(super) fn hub_name(name: &str) -> String {
+pub(crate) fn hub_name(name: &str) -> String {
     IN_MEMORY
         .iter()
         .find_map(|(from, to)| name.strip_prefix(from).map(|rest| format!("{to}{rest}")))

@@ -16,8 +16,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::config::{ConfigError, ModelConfig};
+pub(crate) use super::names::hub_name;
 pub use super::names::{Named, parameters};
-use super::names::{Path, Slot, hub_name};
+use super::names::{Path, Slot};
 use super::vlm::Qwen2_5Vl;
 
 const SINGLE: &str = "model.safetensors";
@@ -177,14 +178,14 @@ pub fn export(model: &Qwen2_5Vl) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
 }
 
 /// As [`export`], of another tensor per parameter: its gradient, its moments.
-pub(super) fn export_with<P: Pick>(model: &Qwen2_5Vl, pick: &mut P) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
+pub(crate) fn export_with<P: Pick>(model: &Qwen2_5Vl, pick: &mut P) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
     let mut collect = Collect { path: Path::default(), pick, tensors: BTreeMap::new() };
     model.visit(&mut collect);
     collect.tensors
 }
 
 /// Chooses what is exported for a parameter.
-pub(super) trait Pick {
+pub(crate) trait Pick {
     /// The values of a parameter's shape; none leaves it out.
     fn pick<const D: usize>(&mut self, param: &Param<Tensor<D>>) -> Option<Tensor<D>>;
 }

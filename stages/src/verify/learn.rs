@@ -1,0 +1,239 @@
+//! One step of learning on the batch: loss, every gradient, the clipped update by AdamW, and the loss after it.
+//!
+//! Two things that transformers does and training here never meets are imitated, so that fixtures which contain them can be
+//! compared: the first token of a row may be predicted from padding before it, which sees everything alike
+//! ([`Batch::with_blind_padding`]); and the embedding of the padding token gets no gradient from where it stands in a row.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use burn::module::Param;
+use burn::optim::GradientsParams;
+use burn::tensor::{Gradients as Tape, Tensor, TensorData};
+
+use super::VerifyError;
+use super::inputs::Inputs;
+use super::report::Quantity;
+use super::sheet::{Difference, Sheet, Stop, Subject};
+use crate::model::weights::{Pick, export, export_with, hub_name};
+use crate::model::{Batch, Qwen2_5Vl};
+use crate::train::clip::global_norm;
+use crate::train::freeze::tracked;
+use crate::train::gradients::Gradients;
+use crate::train::logprob::Positions;
+use crate::train::loss::nll_sum;
+use crate::train::optimizer::{AdamW, AdamWConfig};
+
+/// Largest global norm of the fixtures' step.
+const CLIP: f64 = 1.0;
+/// Learning rate of the fixtures' step.
+const RATE: f64 = 1e-3;
+/// The rest of it; as in `torch.optim.AdamW`, every parameter decays.
+const ADAMW: AdamWConfig = AdamWConfig { betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0.1, decay_matrices_only: false };
+
+type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// What is learnt from: the batch, and which tokens count.
+struct Lesson {
+    batch: Batch,
+    positions: Positions,
+    /// 0 where the padding token stands, else 1, `[B·T, 1]`; none where that makes no difference.
+    tracked_n1: Option<Tensor<2>>,
+}
+
+/// What one step makes.
+struct Step {
+    loss: f64,
+    gradients: Tensors,
+    norm: f64,
+    before: Tensors,
+    after: Tensors,
+    loss_after: f64,
+}
+
+impl Lesson {
+    fn read(subject: &Subject, inputs: &Inputs) -> Result<Self, Stop> {
+        let batch = inputs.batch(subject);
+        let width = batch.width;
+        let (shape, labels) = subject.fixtures.ints("batch.labels")?;
+        if shape != [batch.rows, width] {
+            return Err(subject.fixtures.wrong("batch.labels", "has not the shape of `batch.input_ids`").into());
+        }
+        let known = 0..subject.config.text.vocab_size as i64;
+        if let Some(label) = labels.iter().find(|label| **label != -100 && !known.contains(label)) {
+            return Err(subject.fixtures.wrong("batch.labels", format!("holds {label}, which is no token")).into());
+        }
+        let wanted: Vec<bool> = labels.iter().map(|&label| label != -100).collect();
+        let ids: Vec<u32> = labels.iter().map(|&label| label.max(0) as u32).collect();
+        let rows = ids.chunks_exact(width).zip(wanted.chunks_exact(width)).map(|(ids, wanted)| (ids, wanted, 0));
+        let positions = Positions::new(width, rows);
+        if positions.is_empty() {
+            return Err(Stop::Absent("a token to learn in `batch.labels`".to_owned()));
+        }
+        let blind = (0..wanted.len()).any(|token| token % width > 0 && wanted[token] && !inputs.real[token - 1]);
+        let pad = subject.config.tokens.pad;
+        let stands = |token: usize| Some(batch.ids[token]) == pad && (blind || inputs.real[token]);
+        let tracked_n1 = (0..batch.ids.len()).any(stands).then(|| {
+            let keep: Vec<f32> = batch.ids.iter().map(|&id| f32::from(Some(id) != pad)).collect();
+            Tensor::from_data(TensorData::new(keep, [batch.ids.len(), 1]), &subject.device)
+        });
+        Ok(Self { batch: if blind { batch.with_blind_padding(&subject.device) } else { batch }, positions, tracked_n1 })
+    }
+
+    /// Mean negative log-probability of the tokens that count.
+    fn loss(&self, model: &Qwen2_5Vl) -> Tensor<1> {
+        let h_btd = match &self.tracked_n1 {
+            None => model.hidden(&self.batch),
+            Some(keep_n1) => {
+                let x_nd = model.embed(&self.batch);
+                let fixed = x_nd.clone().detach();
+                let x_nd = fixed.clone() + (x_nd - fixed) * keep_n1.clone();
+                let h_nd = model.text().forward(x_nd, self.batch.context(), None);
+                let [_, d] = h_nd.dims();
+                h_nd.reshape([self.batch.rows, self.batch.width, d])
+            }
+        };
+        nll_sum(&self.positions, h_btd, |h_btd| model.logits(h_btd)) / self.positions.len() as f64
+    }
+
+    fn step(&self, model: &Qwen2_5Vl) -> Step {
+        let leaves = tracked(model.clone(), &[]);
+        let loss = self.loss(&leaves);
+        let tape = loss.backward();
+        let gradients = export_with(&leaves, &mut GradientOf(&tape));
+        let flat = Gradients::take(&leaves, GradientsParams::from_grads(tape, &leaves));
+        let (clipped, norm) = global_norm(flat, CLIP);
+        let moved = AdamW::new(ADAMW).step(model.clone(), clipped, RATE);
+        Step {
+            loss: scalar(loss.inner()),
+            gradients,
+            norm,
+            before: export(model),
+            after: export(&moved),
+            loss_after: scalar(self.loss(&moved)),
+        }
+    }
+}
+
+struct GradientOf<'a>(&'a Tape);
+
+impl Pick for GradientOf<'_> {
+    fn pick<const D: usize>(&mut self, param: &Param<Tensor<D>>) -> Option<Tensor<D>> {
+        param.val().grad(self.0)
+    }
+}
+
+fn scalar(tensor: Tensor<1>) -> f64 {
+    f64::from(tensor.into_scalar::<f32>())
+}
+
+/// Compares loss, gradients, the update and the loss after it.
+pub(super) fn compare(subject: &Subject, inputs: Result<&Inputs, &str>, sheet: &mut Sheet) -> Result<(), VerifyError> {
+    let fixtures = &subject.fixtures;
+    let step = match inputs.map_err(Stop::from).and_then(|inputs| Lesson::read(subject, inputs)) {
+        Ok(lesson) => Ok(lesson.step(&subject.model)),
+        Err(Stop::Absent(missing)) => Err(missing),
+        Err(Stop::Fatal(error)) => return Err(error),
+    };
+    let step = step.as_ref().map_err(String::as_str);
+    let near = |ours: f64, theirs: f64| Difference {
+        largest: if ours.is_finite() && theirs.is_finite() { (ours - theirs).abs() } else { f64::INFINITY },
+        entries: 1,
+        at: String::new(),
+    };
+
+    let loss = || {
+        let theirs = fixtures.shaped("out.loss", &[1])?[0];
+        Ok(near(step?.loss, f64::from(theirs)))
+    };
+    sheet.enter(Quantity::Loss, loss())?;
+    let reached = || {
+        let theirs: BTreeSet<String> = named(subject, "grad.")?.into_keys().collect();
+        let ours: BTreeSet<String> = step?.gradients.keys().cloned().collect();
+        let differ: Vec<&String> = ours.symmetric_difference(&theirs).collect();
+        let at = differ.first().map_or_else(String::new, |name| (*name).clone());
+        Ok(Difference { largest: differ.len() as f64, entries: theirs.len(), at })
+    };
+    sheet.enter(Quantity::Reached, reached())?;
+
+    let gradients = || {
+        let (step, mut found) = (step?, Vec::new());
+        for (hub, theirs) in named(subject, "grad.")? {
+            let Some((shape, ours)) = step.gradients.get(&hub) else { continue };
+            let theirs = fixtures.shaped(&theirs, shape)?;
+            found.push((relative(ours, theirs, None), hub));
+        }
+        found.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Ok(found)
+    };
+    let found = gradients();
+    let (largest, median) = match found {
+        Ok(found) => (ranked(&found, found.len().saturating_sub(1)), ranked(&found, found.len() / 2)),
+        Err(Stop::Absent(missing)) => (Err(Stop::Absent(missing.clone())), Err(Stop::Absent(missing))),
+        Err(Stop::Fatal(error)) => return Err(error),
+    };
+    sheet.enter(Quantity::Gradients, largest)?;
+    sheet.enter(Quantity::MedianGradient, median)?;
+    let norm = || {
+        let theirs = fixtures.number("grad_norm")?;
+        let Difference { largest, .. } = near(step?.norm, theirs);
+        Ok(Difference { largest: largest / theirs, entries: 1, at: String::new() })
+    };
+    sheet.enter(Quantity::GradientNorm, norm())?;
+
+    let update = || {
+        let (step, mut found) = (step?, Vec::new());
+        for (hub, theirs) in named(subject, "adamw.")? {
+            let (Some((shape, ours)), Some((_, before))) = (step.after.get(&hub), step.before.get(&hub)) else {
+                return Err(fixtures.wrong(&theirs, "is no parameter of the checkpoint").into());
+            };
+            found.push((relative(ours, fixtures.shaped(&theirs, shape)?, Some(before)), hub));
+        }
+        found.sort_by(|a, b| a.0.total_cmp(&b.0));
+        ranked(&found, found.len().saturating_sub(1))
+    };
+    sheet.enter(Quantity::Update, update())?;
+    let loss_after = || Ok(near(step?.loss_after, fixtures.number("loss_after_step")?));
+    sheet.enter(Quantity::LossAfter, loss_after())
+}
+
+/// Tensors that begin so: name on the hub → name in the fixtures.
+fn named(subject: &Subject, prefix: &str) -> Result<BTreeMap<String, String>, Stop> {
+    let names = subject.fixtures.names(prefix).map(|name| (hub_name(name), format!("{prefix}{name}")));
+    let names: BTreeMap<_, _> = names.collect();
+    if names.is_empty() { Err(Stop::Absent(format!("`{prefix}*`"))) } else { Ok(names) }
+}
+
+/// `‖ours − theirs‖ / ‖theirs − origin‖`; infinite where a value is not a number, or where only the reference is zero.
+fn relative(ours: &[f32], theirs: &[f32], origin: Option<&Vec<f32>>) -> f64 {
+    let (mut difference, mut size) = (0.0, 0.0);
+    for (index, (a, b)) in ours.iter().zip(theirs).enumerate() {
+        let start = origin.map_or(0.0, |origin| f64::from(origin[index]));
+        difference += (f64::from(*a) - f64::from(*b)).powi(2);
+        size += (f64::from(*b) - start).powi(2);
+    }
+    match difference == 0.0 {
+        true => 0.0,
+        false if (difference / size).is_finite() => (difference / size).sqrt(),
+        false => f64::INFINITY,
+    }
+}
+
+/// The entry of that rank, of a sorted list.
+fn ranked(found: &[(f64, String)], rank: usize) -> Result<Difference, Stop> {
+    let Some((largest, at)) = found.get(rank) else { return Ok(Difference::none()) };
+    Ok(Difference { largest: *largest, entries: found.len(), at: at.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::relative;
+
+    #[test]
+    fn relative_to_the_reference_or_to_its_change() {
+        assert!((relative(&[3.0, 5.0], &[3.0, 4.0], None) - 0.2).abs() < 1e-12);
+        assert!((relative(&[3.0, 5.0], &[3.0, 4.0], Some(&vec![3.0, 2.0])) - 0.5).abs() < 1e-12);
+        assert!(relative(&[1.0], &[0.0], None).is_infinite());
+        assert!(relative(&[f32::NAN], &[1.0], None).is_infinite());
+        assert_eq!(relative(&[0.0], &[0.0], None).to_bits(), 0.0_f64.to_bits());
+    }
+}

@@ -1,0 +1,215 @@
+//! Every committed fixture within its bounds, a fixture of another maker where there is one, and what is said of broken ones.
+
+#![expect(clippy::print_stderr, reason = "skipped comparisons and measured differences must be seen")]
+
+use std::path::{Path, PathBuf};
+
+use super::{Outcome, Quantity, Report, verify};
+
+fn committed() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden")
+}
+
+/// Prints what was measured, and fails where it is over a bound.
+fn hold(name: &str, report: &Report) {
+    for entry in &report.entries {
+        let (measure, bound) = entry.quantity.bound();
+        match &entry.outcome {
+            Outcome::Compared { largest, entries, at } => {
+                let measure = measure.as_str();
+                let quantity = entry.quantity;
+                eprintln!("{name}: {quantity:<24} {largest:.1e} of {bound:.0e} {measure} ({entries}) {at}");
+            }
+            Outcome::Absent(missing) => eprintln!("{name}: {:<24} not in the fixtures: {missing}", entry.quantity),
+        }
+    }
+    let over: Vec<_> = report.entries.iter().filter(|entry| !entry.holds()).collect();
+    assert!(over.is_empty(), "{name}: {over:?}");
+}
+
+/// Verifies a committed fixture and says which quantities it does not hold.
+fn case(name: &str) -> Vec<Quantity> {
+    let folder = committed().join(name);
+    let report = verify(&folder.join("model"), &folder).unwrap();
+    hold(name, &report);
+    let absent = report.entries.iter().filter(|entry| matches!(entry.outcome, Outcome::Absent(_)));
+    absent.map(|entry| entry.quantity).collect()
+}
+
+#[test]
+fn tied_head_and_padding_before() {
+    assert_eq!(case("tied"), []);
+}
+
+#[test]
+fn own_head_shards_and_padding_after() {
+    assert_eq!(case("untied"), []);
+}
+
+#[test]
+fn rounded_weights_and_one_row() {
+    assert_eq!(case("bfloat16"), []);
+}
+
+#[test]
+fn text_without_pictures() {
+    use Quantity::{Grids, Merger, PatchEmbedding, Pixels, VisionBlock};
+    assert_eq!(case("text"), [Grids, Pixels, PatchEmbedding, VisionBlock(0), VisionBlock(1), Merger]);
+}
+
+#[test]
+fn fixtures_that_lie_beside_the_checkout() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let Some(dir) = root.ancestors().map(|dir| dir.join("shared/golden/tiny")).find(|dir| dir.is_dir()) else {
+        eprintln!("SKIPPED: no `shared/golden/tiny` above {}", root.display());
+        return;
+    };
+    let report = verify(&dir.join("model"), &dir).unwrap();
+    hold("tiny", &report);
+    assert_eq!(report.compared(), report.entries.len());
+}
+
+/// Copies a fixture without its model, with its tensors and facts changed.
+fn changed(
+    name: &str,
+    change: impl Fn(&str, &mut Vec<u8>) -> bool,
+    facts: impl Fn(&mut serde_json::Value),
+) -> tempfile::TempDir {
+    let (from, to) = (committed().join(name), tempfile::tempdir().unwrap());
+    for file in std::fs::read_dir(&from).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        std::fs::copy(&file, to.path().join(file.file_name().unwrap())).unwrap();
+    }
+    let bytes = std::fs::read(from.join("golden.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut kept = Vec::new();
+    for (name, view) in file.iter() {
+        let mut data = view.data().to_vec();
+        if change(name, &mut data) {
+            kept.push((name.to_owned(), view.dtype(), view.shape().to_vec(), data));
+        }
+    }
+    let views = kept.iter().map(|(name, dtype, shape, data)| {
+        (name, safetensors::tensor::TensorView::new(*dtype, shape.clone(), data).unwrap())
+    });
+    std::fs::write(to.path().join("golden.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
+    let mut json = serde_json::from_slice(&std::fs::read(from.join("golden.json")).unwrap()).unwrap();
+    facts(&mut json);
+    std::fs::write(to.path().join("golden.json"), json.to_string()).unwrap();
+    to
+}
+
+/// Adds to the last number of a tensor of floats.
+fn nudge(data: &mut [u8], by: f32) {
+    let last = data.len() - 4;
+    let value = f32::from_le_bytes(data[last..].try_into().unwrap()) + by;
+    data[last..].copy_from_slice(&value.to_le_bytes());
+}
+
+#[test]
+fn a_wrong_number_is_found_where_it_is() {
+    let model = committed().join("bfloat16/model");
+    let cases = [
+        ("proc.0.pixel_values", 4e-6, Quantity::Pixels),
+        ("act.vis.patch_embed", 3e-4, Quantity::PatchEmbedding),
+        ("act.vis.block1", 3e-4, Quantity::VisionBlock(1)),
+        ("act.vis.merger_windowed_order", f32::NAN, Quantity::Merger),
+        ("act.txt.layer0", 3e-4, Quantity::TextLayer(0)),
+        ("out.logits", 3e-4, Quantity::Logits),
+        ("out.token_logps", 3e-4, Quantity::LogProbabilities),
+        ("out.loss", 3e-5, Quantity::Loss),
+        ("grad.model.language_model.norm.weight", 0.1, Quantity::Gradients),
+        ("adamw.model.language_model.norm.weight", 1e-3, Quantity::Update),
+    ];
+    for (tensor, by, quantity) in cases {
+        let dir = changed(
+            "bfloat16",
+            |name, data| {
+                if name == tensor {
+                    nudge(data, by);
+                }
+                true
+            },
+            |_| (),
+        );
+        let report = verify(&model, dir.path()).unwrap();
+        let over: Vec<_> = report.entries.iter().filter(|entry| !entry.holds()).map(|entry| entry.quantity).collect();
+        // The pixels are also what the model is shown.
+        assert_eq!(over.first(), Some(&quantity), "{tensor}: {over:?}");
+        assert!(tensor.starts_with("proc") || over.len() == 1, "{tensor}: {over:?}");
+    }
+}
+
+#[test]
+fn a_wrong_whole_number_is_found_where_it_is() {
+    let model = committed().join("bfloat16/model");
+    for (tensor, quantities) in [
+        ("batch.position_ids", &[Quantity::Positions][..]),
+        ("batch.rope_deltas", &[Quantity::Deltas]),
+        ("gen.output_ids", &[Quantity::Greedy, Quantity::GreedyUncached]),
+    ] {
+        let dir = changed(
+            "bfloat16",
+            |name, data| {
+                if name == tensor {
+                    let last = data.len() - 8;
+                    data[last] ^= 1;
+                }
+                true
+            },
+            |_| (),
+        );
+        let report = verify(&model, dir.path()).unwrap();
+        let over: Vec<_> = report.entries.iter().filter(|entry| !entry.holds()).map(|entry| entry.quantity).collect();
+        assert_eq!(over, quantities, "{tensor}");
+    }
+    let dir = changed("bfloat16", |_, _| true, |facts| facts["texts"][0] = "<|im_start|>user\nHow?<|im_end|>\n".into());
+    let report = verify(&model, dir.path()).unwrap();
+    let over: Vec<_> = report.entries.iter().filter(|entry| !entry.holds()).map(|entry| entry.quantity).collect();
+    assert_eq!(over, [Quantity::ChatText, Quantity::TokenIds]);
+}
+
+#[test]
+fn what_is_absent_is_listed() {
+    let dir = changed(
+        "untied",
+        |name, _| ["batch.input_ids", "batch.attention_mask", "out.logits", "batch.image_grid_thw"].contains(&name),
+        |_| (),
+    );
+    let report = verify(&committed().join("untied/model"), dir.path()).unwrap();
+    // The pixels of the batch were `proc.*`.
+    let missing = |quantity| match report.entries.iter().find(|entry| entry.quantity == quantity).unwrap().outcome {
+        Outcome::Absent(ref missing) => missing.clone(),
+        Outcome::Compared { .. } => String::new(),
+    };
+    assert_eq!(missing(Quantity::Logits), "`proc.0.pixel_values`");
+    assert_eq!(missing(Quantity::Greedy), "`gen.input_ids`");
+    assert_eq!(missing(Quantity::ChatText), "");
+}
+
+#[test]
+fn fixtures_that_can_not_be_used_say_why() {
+    let model = committed().join("text/model");
+    let error = |folder: &Path, against: &Path| verify(folder, against).unwrap_err().to_string();
+    let empty = tempfile::tempdir().unwrap();
+    assert!(error(&model, empty.path()).contains("golden.safetensors` is not there"));
+    assert!(error(&model.join("absent"), &committed().join("text")).contains("folder of a checkpoint"));
+    assert!(error(&empty.path().join("."), &committed().join("text")).contains("config.json"));
+    let dir = changed("text", |_, _| false, |facts| *facts = serde_json::json!({}));
+    assert!(error(&model, dir.path()).contains("nothing that can be compared"));
+    let dir = changed(
+        "text",
+        |name, data| {
+            if name == "batch.input_ids" {
+                data[4] = 1;
+            }
+            true
+        },
+        |_| (),
+    );
+    assert!(error(&model, dir.path()).contains("the checkpoint has 320 words"));
+    // A checkpoint and the fixtures of another one.
+    let found = error(&model, &committed().join("tied"));
+    assert!(found.contains("golden.safetensors") && found.contains("checkpoint"), "{found}");
+    std::fs::write(dir.path().join("golden.safetensors"), b"none").unwrap();
+    assert!(error(&model, dir.path()).contains("not a whole safetensors file"));
+}
