@@ -29,6 +29,9 @@ pub(super) fn compare(subject: &Subject, folder: &Path, sheet: &mut Sheet) -> Re
     sheet.enter(Quantity::Greedy, cached())?;
     let uncached = || {
         let task = task?;
+        if task.expected.iter().flatten().any(|&id| id == subject.config.tokens.image) {
+            return Err("completions without image tokens, which a whole row would take for an image".into());
+        }
         Ok(task.compare(&task.without_cache(subject)))
     };
     sheet.enter(Quantity::GreedyUncached, uncached())

@@ -30,6 +30,10 @@ const RATE: f64 = 1e-3;
 /// The rest of it; as in `torch.optim.AdamW`, every parameter decays.
 const ADAMW: AdamWConfig = AdamWConfig { betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0.1, decay_matrices_only: false };
 
+/// A first step is `g / (|g| + ε)`: below 100 ε, what rounding leaves of a sum that nearly cancels (most of all in the
+/// biases of keys) decides where it goes, so such entries don't count. One without any gradient only decays, and counts.
+const UNSTEADY: f64 = 100.0 * ADAMW.eps;
+
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// What is learnt from: the batch, and which tokens count.
@@ -160,7 +164,7 @@ pub(super) fn compare(subject: &Subject, inputs: Result<&Inputs, &str>, sheet: &
         for (hub, theirs) in named(subject, "grad.")? {
             let Some((shape, ours)) = step.gradients.get(&hub) else { continue };
             let theirs = fixtures.shaped(&theirs, shape)?;
-            found.push((relative(ours, theirs, None), hub));
+            found.push((relative(ours, theirs, |_| 0.0, |_| true), hub));
         }
         found.sort_by(|a, b| a.0.total_cmp(&b.0));
         Ok(found)
@@ -182,11 +186,15 @@ pub(super) fn compare(subject: &Subject, inputs: Result<&Inputs, &str>, sheet: &
 
     let update = || {
         let (step, mut found) = (step?, Vec::new());
+        let factor = (CLIP / (fixtures.number("grad_norm").unwrap_or(step.norm) + 1e-6)).min(1.0);
         for (hub, theirs) in named(subject, "adamw.")? {
             let (Some((shape, ours)), Some((_, before))) = (step.after.get(&hub), step.before.get(&hub)) else {
                 return Err(fixtures.wrong(&theirs, "is no parameter of the checkpoint").into());
             };
-            found.push((relative(ours, fixtures.shaped(&theirs, shape)?, Some(before)), hub));
+            let gradient = fixtures.shaped(&theirs.replacen("adamw.", "grad.", 1), shape).unwrap_or_default();
+            let steady =
+                |index: usize| gradient.get(index).is_none_or(|g| *g == 0.0 || f64::from(g.abs()) * factor >= UNSTEADY);
+            found.push((relative(ours, fixtures.shaped(&theirs, shape)?, |index| before[index], steady), hub));
         }
         found.sort_by(|a, b| a.0.total_cmp(&b.0));
         ranked(&found, found.len().saturating_sub(1))
@@ -203,19 +211,19 @@ fn named(subject: &Subject, prefix: &str) -> Result<BTreeMap<String, String>, St
     if names.is_empty() { Err(Stop::Absent(format!("`{prefix}*`"))) } else { Ok(names) }
 }
 
-/// `‖ours − theirs‖ / ‖theirs − origin‖`; infinite where a value is not a number, or where only the reference is zero.
-fn relative(ours: &[f32], theirs: &[f32], origin: Option<&Vec<f32>>) -> f64 {
+/// `‖ours − theirs‖ / ‖theirs − origin‖` over the entries that count; infinite where a value is not a number, or where only
+/// the reference is at its origin.
+fn relative(ours: &[f32], theirs: &[f32], origin: impl Fn(usize) -> f32, counts: impl Fn(usize) -> bool) -> f64 {
     let (mut difference, mut size) = (0.0, 0.0);
-    for (index, (a, b)) in ours.iter().zip(theirs).enumerate() {
-        let start = origin.map_or(0.0, |origin| f64::from(origin[index]));
+    for (index, (a, b)) in ours.iter().zip(theirs).enumerate().filter(|(index, _)| counts(*index)) {
         difference += (f64::from(*a) - f64::from(*b)).powi(2);
-        size += (f64::from(*b) - start).powi(2);
+        size += (f64::from(*b) - f64::from(origin(index))).powi(2);
     }
-    match difference == 0.0 {
-        true => 0.0,
-        false if (difference / size).is_finite() => (difference / size).sqrt(),
-        false => f64::INFINITY,
+    if difference == 0.0 {
+        return 0.0;
     }
+    let ratio = (difference / size).sqrt();
+    if ratio.is_finite() { ratio } else { f64::INFINITY }
 }
 
 /// The entry of that rank, of a sorted list.
@@ -230,10 +238,12 @@ mod tests {
 
     #[test]
     fn relative_to_the_reference_or_to_its_change() {
-        assert!((relative(&[3.0, 5.0], &[3.0, 4.0], None) - 0.2).abs() < 1e-12);
-        assert!((relative(&[3.0, 5.0], &[3.0, 4.0], Some(&vec![3.0, 2.0])) - 0.5).abs() < 1e-12);
-        assert!(relative(&[1.0], &[0.0], None).is_infinite());
-        assert!(relative(&[f32::NAN], &[1.0], None).is_infinite());
-        assert_eq!(relative(&[0.0], &[0.0], None).to_bits(), 0.0_f64.to_bits());
+        let plain = |ours: &[f32], theirs: &[f32]| relative(ours, theirs, |_| 0.0, |_| true);
+        assert!((plain(&[3.0, 5.0], &[3.0, 4.0]) - 0.2).abs() < 1e-12);
+        assert!((relative(&[3.0, 5.0], &[3.0, 4.0], |index| [3.0, 2.0][index], |_| true) - 0.5).abs() < 1e-12);
+        assert!((relative(&[3.0, 5.0], &[4.0, 4.0], |_| 0.0, |index| index == 1) - 0.25).abs() < 1e-12);
+        assert!(plain(&[1.0], &[0.0]).is_infinite());
+        assert!(plain(&[f32::NAN], &[1.0]).is_infinite());
+        assert_eq!(plain(&[0.0], &[0.0]).to_bits(), 0.0_f64.to_bits());
     }
 }

@@ -98,6 +98,11 @@ fn changed(
     to
 }
 
+/// The quantities over their bounds.
+fn over(report: &Report) -> Vec<Quantity> {
+    report.entries.iter().filter(|entry| !entry.holds()).map(|entry| entry.quantity).collect()
+}
+
 /// Adds to the last number of a tensor of floats.
 fn nudge(data: &mut [u8], by: f32) {
     let last = data.len() - 4;
@@ -132,7 +137,7 @@ fn a_wrong_number_is_found_where_it_is() {
             |_| (),
         );
         let report = verify(&model, dir.path()).unwrap();
-        let over: Vec<_> = report.entries.iter().filter(|entry| !entry.holds()).map(|entry| entry.quantity).collect();
+        let over = over(&report);
         // The pixels are also what the model is shown.
         assert_eq!(over.first(), Some(&quantity), "{tensor}: {over:?}");
         assert!(tensor.starts_with("proc") || over.len() == 1, "{tensor}: {over:?}");
@@ -159,13 +164,19 @@ fn a_wrong_whole_number_is_found_where_it_is() {
             |_| (),
         );
         let report = verify(&model, dir.path()).unwrap();
-        let over: Vec<_> = report.entries.iter().filter(|entry| !entry.holds()).map(|entry| entry.quantity).collect();
+        let over = over(&report);
         assert_eq!(over, quantities, "{tensor}");
+    }
+    for (fact, quantity) in [("loss_after_step", Quantity::LossAfter), ("grad_norm", Quantity::GradientNorm)] {
+        let nudged = |facts: &mut serde_json::Value| facts[fact] = (facts[fact].as_f64().unwrap() * 1.001).into();
+        let dir = changed("bfloat16", |_, _| true, nudged);
+        let report = verify(&model, dir.path()).unwrap();
+        eprintln!("{report:?}");
+        assert_eq!(over(&report), [quantity], "{fact}");
     }
     let dir = changed("bfloat16", |_, _| true, |facts| facts["texts"][0] = "<|im_start|>user\nHow?<|im_end|>\n".into());
     let report = verify(&model, dir.path()).unwrap();
-    let over: Vec<_> = report.entries.iter().filter(|entry| !entry.holds()).map(|entry| entry.quantity).collect();
-    assert_eq!(over, [Quantity::ChatText, Quantity::TokenIds]);
+    assert_eq!(over(&report), [Quantity::ChatText, Quantity::TokenIds]);
 }
 
 #[test]
@@ -209,7 +220,7 @@ fn fixtures_that_can_not_be_used_say_why() {
     assert!(error(&model, dir.path()).contains("the checkpoint has 320 words"));
     // A checkpoint and the fixtures of another one.
     let found = error(&model, &committed().join("tied"));
-    assert!(found.contains("golden.safetensors") && found.contains("checkpoint"), "{found}");
+    assert!(found.contains("tied/golden.safetensors"), "{found}");
     std::fs::write(dir.path().join("golden.safetensors"), b"none").unwrap();
     assert!(error(&model, dir.path()).contains("not a whole safetensors file"));
 }
