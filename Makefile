@@ -1,13 +1,14 @@
 # Each target is a line or two; `make run` and `make test` need nothing but a Rust toolchain.
 CARGO ?= cargo
 RECIPE ?= recipes/quickstart.toml
+PYTHON ?= python3
 # The CUDA build has another set of features: it keeps a target folder of its own, so that neither build undoes the other.
 CUDA = CUDARC_CUDA_VERSION=$${CUDARC_CUDA_VERSION:-13000} $(CARGO)
 CUDA_FLAGS = --features cuda --target-dir target/cuda
 # Burn's CUDA back end links LLVM; its build script unpacks it here, and downloads it when the folder is missing.
 LLVM = $${XDG_DATA_HOME:-$$HOME/.local/share}/tracel/tracel-llvm-23.1.0-4/.tracel-llvm-installed
 
-.PHONY: run test check lint lint-cuda schema cuda bench docs
+.PHONY: run test check lint lint-cuda schema golden cuda bench docs
 
 run: ## train the quickstart curriculum and report
 	$(CARGO) run --release -- run $(RECIPE)
@@ -30,6 +31,9 @@ lint-cuda: ## lints of the CUDA feature (downloads LLVM where it is not there)
 schema: ## regenerate recipes/schema.json
 	@mkdir -p target && $(CARGO) run --quiet --no-default-features --target-dir target/check -- schema > target/schema.json
 	@mv target/schema.json recipes/schema.json
+
+golden: ## regenerate the fixtures of tests/golden and find them unchanged; needs the packages of its requirements.lock.txt
+	$(PYTHON) tests/golden/generate.py --check
 
 cuda: ## the binary with the CUDA back end: target/cuda/release/curricle
 	$(CUDA) build --release $(CUDA_FLAGS)

@@ -9,3 +9,4 @@ mod resume;
 mod reuse;
 mod run;
 mod support;
+mod verify;

@@ -59,6 +59,8 @@ pub enum Verb {
     Report(ReportArgs),
     /// Let a model answer the rows of a file.
     Generate(GenerateArgs),
+    /// Measure how far this program's model is from transformers', on a checkpoint and what transformers made of it.
+    VerifyModel(VerifyModelArgs),
     /// List the kinds of stages, or describe one.
     Kinds(KindsArgs),
     /// Print the JSON Schema of recipes.
@@ -401,4 +403,20 @@ pub enum Template {
     /// The three stages of ReVisual-R1 with its published numbers.
     #[value(name = "revisual-r1")]
     RevisualR1,
+}
+
+/// `curricle verify-model`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Ends with 0 if everything that was compared is within its bound, 1 if something is not, 2 if nothing could be compared.
+tests/golden/README.md describes the fixtures; tests/golden/generate.py makes some.")]
+pub struct VerifyModelArgs {
+    /// Folder of a checkpoint: `config.json`, safetensors in one file or shards, tokenizer.
+    pub folder: PathBuf,
+    /// Folder of what transformers made of that checkpoint: `golden.safetensors`, `golden.json`, pictures.
+    #[arg(long, value_name = "FIXTURES")]
+    pub against: PathBuf,
+    /// Print one JSON document instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }

@@ -17,6 +17,7 @@ mod plan;
 mod report;
 mod run;
 mod schema;
+mod verify_model;
 mod worker;
 
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Verb::Explain(args) => explain::run(args, paint),
         Verb::Report(args) => report::run(args, paint),
         Verb::Generate(args) => compute::generate(args, paint),
+        Verb::VerifyModel(args) => verify_model::run(args, paint),
         Verb::Worker => Ok(worker::run()),
     };
     let exit = result.unwrap_or_else(|failure| paint.failure(&failure));

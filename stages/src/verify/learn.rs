@@ -171,7 +171,7 @@ pub(super) fn compare(subject: &Subject, inputs: Result<&Inputs, &str>, sheet: &
     };
     let found = gradients();
     let (largest, median) = match found {
-        Ok(found) => (ranked(&found, found.len().saturating_sub(1)), ranked(&found, found.len() / 2)),
+        Ok(found) => (Ok(ranked(&found, found.len().saturating_sub(1))), Ok(ranked(&found, found.len() / 2))),
         Err(Stop::Absent(missing)) => (Err(Stop::Absent(missing.clone())), Err(Stop::Absent(missing))),
         Err(Stop::Fatal(error)) => return Err(error),
     };
@@ -197,7 +197,7 @@ pub(super) fn compare(subject: &Subject, inputs: Result<&Inputs, &str>, sheet: &
             found.push((relative(ours, fixtures.shaped(&theirs, shape)?, |index| before[index], steady), hub));
         }
         found.sort_by(|a, b| a.0.total_cmp(&b.0));
-        ranked(&found, found.len().saturating_sub(1))
+        Ok(ranked(&found, found.len().saturating_sub(1)))
     };
     sheet.enter(Quantity::Update, update())?;
     let loss_after = || Ok(near(step?.loss_after, fixtures.number("loss_after_step")?));
@@ -227,9 +227,9 @@ fn relative(ours: &[f32], theirs: &[f32], origin: impl Fn(usize) -> f32, counts:
 }
 
 /// The entry of that rank, of a sorted list.
-fn ranked(found: &[(f64, String)], rank: usize) -> Result<Difference, Stop> {
-    let Some((largest, at)) = found.get(rank) else { return Ok(Difference::none()) };
-    Ok(Difference { largest: *largest, entries: found.len(), at: at.clone() })
+fn ranked(found: &[(f64, String)], rank: usize) -> Difference {
+    let Some((largest, at)) = found.get(rank) else { return Difference::none() };
+    Difference { largest: *largest, entries: found.len(), at: at.clone() }
 }
 
 #[cfg(test)]
