@@ -94,7 +94,9 @@ fn log_probabilities(subject: &Subject, inputs: &Inputs, batch: &Batch) -> Resul
     if positions.is_empty() {
         return Ok(Difference::none());
     }
-    let ours = host(positions.logprobs(subject.model.hidden(batch), |h_btd| subject.model.logits(h_btd)));
+    let model = &subject.model;
+    let states_nd = positions.states(model.hidden(batch).flatten(0, 1));
+    let ours = host(positions.logprobs(&states_nd, model.text().vocabulary(), |h_nd| model.logits_of(h_nd)));
     let chosen: Vec<usize> = (0..wanted.len()).filter(|&token| wanted[token]).collect();
     let theirs: Vec<f32> = chosen.iter().map(|token| theirs[token / width * (width - 1) + token % width - 1]).collect();
     Ok(Difference::absolute(&ours, &theirs, |index| inputs.token(chosen[index])))

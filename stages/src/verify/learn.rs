@@ -8,17 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::Param;
 use burn::optim::GradientsParams;
-use burn::tensor::{Gradients as Tape, Tensor, TensorData};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 
 use super::VerifyError;
 use super::inputs::Inputs;
 use super::report::Quantity;
 use super::sheet::{Difference, Sheet, Stop, Subject};
+use crate::model::tape::Keep;
 use crate::model::weights::{Pick, export, export_with, hub_name};
 use crate::model::{Batch, Qwen2_5Vl};
 use crate::train::clip::global_norm;
-use crate::train::freeze::tracked;
 use crate::train::gradients::Gradients;
+use crate::train::learn::Pass;
 use crate::train::logprob::Positions;
 use crate::train::loss::nll_sum;
 use crate::train::optimizer::{AdamW, AdamWConfig};
@@ -40,8 +41,8 @@ type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 struct Lesson {
     batch: Batch,
     positions: Positions,
-    /// 0 where the padding token stands, else 1, `[B·T, 1]`; none where that makes no difference.
-    tracked_n1: Option<Tensor<2>>,
+    /// The padding token, where its embedding would get a gradient.
+    padding: Option<u32>,
 }
 
 /// What one step makes.
@@ -76,53 +77,67 @@ impl Lesson {
         let blind = (0..wanted.len()).any(|token| token % width > 0 && wanted[token] && !inputs.real[token - 1]);
         let pad = subject.config.tokens.pad;
         let stands = |token: usize| Some(batch.ids[token]) == pad && (blind || inputs.real[token]);
-        let tracked_n1 = (0..batch.ids.len()).any(stands).then(|| {
-            let keep: Vec<f32> = batch.ids.iter().map(|&id| f32::from(Some(id) != pad)).collect();
-            Tensor::from_data(TensorData::new(keep, [batch.ids.len(), 1]), &subject.device)
-        });
-        Ok(Self { batch: if blind { batch.with_blind_padding(&subject.device) } else { batch }, positions, tracked_n1 })
+        let padding = pad.filter(|_| (0..batch.ids.len()).any(stands));
+        Ok(Self { batch: if blind { batch.with_blind_padding(&subject.device) } else { batch }, positions, padding })
     }
 
     /// Mean negative log-probability of the tokens that count.
     fn loss(&self, model: &Qwen2_5Vl) -> Tensor<1> {
-        let h_btd = match &self.tracked_n1 {
-            None => model.hidden(&self.batch),
-            Some(keep_n1) => {
-                let x_nd = model.embed(&self.batch);
-                let fixed = x_nd.clone().detach();
-                let x_nd = fixed.clone() + (x_nd - fixed) * keep_n1.clone();
-                let h_nd = model.text().forward(x_nd, self.batch.context(), None);
-                let [_, d] = h_nd.dims();
-                h_nd.reshape([self.batch.rows, self.batch.width, d])
-            }
-        };
-        nll_sum(&self.positions, h_btd, |h_btd| model.logits(h_btd)) / self.positions.len() as f64
+        let states_nd = self.positions.states(model.hidden(&self.batch).flatten(0, 1));
+        let logp_n = self.positions.logprobs(&states_nd, model.text().vocabulary(), |h_nd| model.logits_of(h_nd));
+        self.mean(logp_n)
+    }
+
+    fn mean(&self, logp_n: Tensor<1>) -> Tensor<1> {
+        nll_sum(logp_n) / self.positions.len() as f64
     }
 
     fn step(&self, model: &Qwen2_5Vl) -> Step {
-        let leaves = tracked(model.clone(), &[]);
-        let loss = self.loss(&leaves);
-        let tape = loss.backward();
-        let gradients = export_with(&leaves, &mut GradientOf(&tape));
-        let flat = Gradients::take(&leaves, GradientsParams::from_grads(tape, &leaves));
-        let (clipped, norm) = global_norm(flat, CLIP);
-        let moved = AdamW::new(ADAMW).step(model.clone(), clipped, RATE);
-        Step {
-            loss: scalar(loss.inner()),
-            gradients,
-            norm,
-            before: export(model),
-            after: export(&moved),
-            loss_after: scalar(self.loss(&moved)),
+        let pass = Pass {
+            model,
+            freeze: &[],
+            batch: &self.batch,
+            positions: &self.positions,
+            temperature: 1.0,
+            keep: Keep::All,
+        };
+        let (mut raw, loss) = pass.run(|logp_n| {
+            let loss = self.mean(logp_n);
+            (loss.clone(), scalar(loss.inner()))
+        });
+        if let Some(padding) = self.padding {
+            self.without_padding(model, padding, &mut raw);
         }
+        let gradients = export_with(model, &mut GradientOf(&raw));
+        let (clipped, norm) = global_norm(Gradients::take(model, raw), CLIP);
+        let moved = AdamW::new(ADAMW).step(model.clone(), clipped, RATE);
+        let loss_after = scalar(self.loss(&moved));
+        Step { loss, gradients, norm, before: export(model), after: export(&moved), loss_after }
+    }
+
+    /// Takes from the gradient of the embedding what it got where the padding token stands.
+    fn without_padding(&self, model: &Qwen2_5Vl, padding: u32, raw: &mut GradientsParams) {
+        let table = &model.text().embed_tokens;
+        let x_nd = model.embed(&self.batch).autodiff().require_grad();
+        let h_nd = model.text().forward(x_nd.clone(), self.batch.context(), None);
+        let logits_nv = model.logits_of(self.positions.states(h_nd));
+        let loss = self.mean(self.positions.pick(logits_nv, 0..self.positions.len()));
+        let (Some(x_nd), Some(gradient_vd)) = (x_nd.grad(&loss.backward()), raw.remove::<2>(table.id)) else { return };
+        let stands = |at: &usize| self.batch.ids[*at] == padding;
+        let places: Vec<i32> = (0..self.batch.ids.len()).filter(stands).map(|at| at as i32).collect();
+        let ints = |values: &[i32]| Tensor::<1, Int>::from_data(TensorData::from(values), &gradient_vd.device());
+        let excess_1d = x_nd.select(0, ints(&places)).sum_dim(0).neg();
+        let row = ints(&[padding as i32]);
+        let gradient_vd = gradient_vd.clone().select_assign(0, row, excess_1d, IndexingUpdateOp::Add);
+        raw.register(table.id, gradient_vd);
     }
 }
 
-struct GradientOf<'a>(&'a Tape);
+struct GradientOf<'a>(&'a GradientsParams);
 
 impl Pick for GradientOf<'_> {
     fn pick<const D: usize>(&mut self, param: &Param<Tensor<D>>) -> Option<Tensor<D>> {
-        param.val().grad(self.0)
+        self.0.get(param.id)
     }
 }
 

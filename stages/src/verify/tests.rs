@@ -171,7 +171,6 @@ fn a_wrong_whole_number_is_found_where_it_is() {
         let nudged = |facts: &mut serde_json::Value| facts[fact] = (facts[fact].as_f64().unwrap() * 1.001).into();
         let dir = changed("bfloat16", |_, _| true, nudged);
         let report = verify(&model, dir.path()).unwrap();
-        eprintln!("{report:?}");
         assert_eq!(over(&report), [quantity], "{fact}");
     }
     let dir = changed("bfloat16", |_, _| true, |facts| facts["texts"][0] = "<|im_start|>user\nHow?<|im_end|>\n".into());
