@@ -11,6 +11,13 @@ pub struct FsError {
     source: std::io::Error,
 }
 
+impl FsError {
+    /// What the system said.
+    pub fn into_source(self) -> std::io::Error {
+        self.source
+    }
+}
+
 /// Reads a whole file.
 pub fn read(path: &Path) -> Result<Vec<u8>, FsError> {
     std::fs::read(path).map_err(|source| FsError { what: "read", path: path.to_owned(), source })

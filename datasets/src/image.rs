@@ -1,13 +1,20 @@
 //! An image file → the flat patches that the vision tower reads. Knows nothing of text or tensors.
 //!
-//! Source: `smart_resize` and `_preprocess` of transformers' `image_processing_qwen2_vl.py` with Pillow's bicubic resizing.
+//! Source: `load_image`, `smart_resize` and `_preprocess` of transformers' `image_utils.py` and `image_processing_pil_qwen2_vl.py`
+//! with Pillow 12's decoders and bicubic resizing. Of Pillow's many formats PNG and JPEG are read.
+
+mod jpeg;
+mod orientation;
+mod png;
 
 use std::path::{Path, PathBuf};
 
-use ::image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 use serde_json::Value;
 
+use crate::fs;
 use crate::resize::{self, Rgb};
+
+pub use self::png::encode_png;
 
 /// Side of a patch in pixels.
 pub const PATCH: usize = 14;
@@ -20,10 +27,8 @@ pub const BLOCK: usize = PATCH * MERGE;
 /// Values of one patch: 3 colours × 2 frames × 14 × 14.
 pub const PATCH_VALUES: usize = 3 * FRAMES * PATCH * PATCH;
 
-/// Longest side that is decoded; keeps a damaged header from asking for all memory.
-const MAX_SIDE: u32 = 16_384;
-/// Memory that decoding one image may take.
-const MAX_DECODE_BYTES: u64 = 1 << 30;
+/// Most pixels that are decoded; Pillow refuses larger ones as "decompression bombs", too.
+const MAX_PIXELS: usize = 178_956_970;
 /// An image more elongated than this is refused, as the reference does.
 const MAX_ASPECT: usize = 200;
 
@@ -53,15 +58,46 @@ pub struct ImageError {
     pub kind: ImageErrorKind,
 }
 
-/// What is wrong with an image.
+/// What is wrong with an image; every message ends with what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageErrorKind {
-    /// Not a PNG or JPEG file, or a damaged or huge one.
-    #[error("{0}; PNG and JPEG files up to {MAX_SIDE} pixels a side can be read")]
-    Decode(String),
+    /// Nothing lies there.
+    #[error("there is no such file; correct the row or put the file there")]
+    Absent,
+    /// A folder.
+    #[error("it is a folder; name the image file in it")]
+    Folder,
+    /// A file that can't be read.
+    #[error("{0}; check that the file may be read")]
+    Io(std::io::Error),
+    /// No bytes at all.
+    #[error("the file is empty; copy or download it again")]
+    Empty,
+    /// A format that is known but not read.
+    #[error("it is a {0} file, and only PNG and JPEG can be read; convert it")]
+    Format(&'static str),
+    /// No image at all.
+    #[error("it begins like no image; only PNG and JPEG can be read")]
+    NoImage,
+    /// A PNG or JPEG file that can't be decoded.
+    #[error("it is no whole {format} file ({message}); copy or download it again, or save it anew")]
+    Damaged {
+        /// What it should be.
+        format: &'static str,
+        /// What the decoder says.
+        message: String,
+    },
+    /// More pixels than are decoded.
+    #[error("it is {width} × {height} pixels, and at most {MAX_PIXELS} pixels are decoded; scale it down")]
+    TooLarge {
+        /// Pixels.
+        width: usize,
+        /// Pixels.
+        height: usize,
+    },
     /// Smaller than one merged block.
-    #[error("it is {width} × {height} pixels, and both sides must have at least {BLOCK}")]
+    #[error("it is {width} × {height} pixels, and both sides must have at least {BLOCK}; scale it up or leave it out")]
     TooSmall {
         /// Pixels.
         width: usize,
@@ -69,7 +105,9 @@ pub enum ImageErrorKind {
         height: usize,
     },
     /// Too elongated.
-    #[error("it is {width} × {height} pixels, and one side may be at most {MAX_ASPECT} times the other")]
+    #[error(
+        "it is {width} × {height} pixels, and one side may be at most {MAX_ASPECT} times the other; crop it or leave it out"
+    )]
     TooLong {
         /// Pixels.
         width: usize,
@@ -155,11 +193,16 @@ impl ImageConfig {
     /// Decodes, resizes, normalises and cuts an image file into patches.
     pub fn open(&self, path: &Path) -> Result<ImagePatches, ImageError> {
         let fail = |kind| ImageError { path: path.to_owned(), kind };
-        self.patches(&decode(path).map_err(fail)?).map_err(fail)
+        let bytes = read(path).map_err(fail)?;
+        // The sides are judged before anything is decoded.
+        let fits = |Header { width, height }| self.size(width, height).map(drop);
+        let image = decode_bytes(&bytes, fits).map_err(fail)?;
+        drop(bytes);
+        self.patches(image).map_err(fail)
     }
 
     /// Resizes, normalises and cuts decoded pixels into patches.
-    pub fn patches(&self, image: &Rgb) -> Result<ImagePatches, ImageErrorKind> {
+    pub fn patches(&self, image: Rgb) -> Result<ImagePatches, ImageErrorKind> {
         let (width, height) = self.size(image.width, image.height)?;
         Ok(self.patchify(&resize::bicubic(image, width, height)))
     }
@@ -197,19 +240,21 @@ impl ImageConfig {
             let scaled = (value as f64 / 255.0) as f32;
             (scaled - self.mean[channel]) / self.std[channel]
         };
-        let table: Vec<[f32; 3]> = (0..256).map(|value| [0, 1, 2].map(|channel| level(channel, value))).collect();
+        let table: [[f32; 256]; 3] = std::array::from_fn(|channel| std::array::from_fn(|value| level(channel, value)));
         let mut patches = Vec::with_capacity(rows * columns * PATCH_VALUES);
         for block in 0..rows * columns / (MERGE * MERGE) {
             let (block_row, block_column) = (block / (columns / MERGE), block % (columns / MERGE));
             for inner in 0..MERGE * MERGE {
                 let top = (block_row * MERGE + inner / MERGE) * PATCH;
                 let left = (block_column * MERGE + inner % MERGE) * PATCH;
-                for channel in 0..3 {
-                    for _frame in 0..FRAMES {
-                        for y in top..top + PATCH {
-                            let row = &image.pixels[(y * image.width + left) * 3..(y * image.width + left + PATCH) * 3];
-                            patches.extend(row.chunks_exact(3).map(|pixel| table[pixel[channel] as usize][channel]));
-                        }
+                for (channel, levels) in table.iter().enumerate() {
+                    let first = patches.len();
+                    for y in top..top + PATCH {
+                        let row = &image.pixels[(y * image.width + left) * 3..(y * image.width + left + PATCH) * 3];
+                        patches.extend(row.chunks_exact(3).map(|pixel| levels[usize::from(pixel[channel])]));
+                    }
+                    for _frame in 1..FRAMES {
+                        patches.extend_from_within(first..first + PATCH * PATCH);
                     }
                 }
             }
@@ -223,34 +268,69 @@ fn shortest(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
 }
 
-/// Decodes a PNG or JPEG file to RGB: palettes looked up, grey spread, alpha dropped (as Pillow's `convert("RGB")` does),
-/// and the camera's orientation applied.
+/// What a file says of its pixels before any is decoded.
+#[derive(Debug, Clone, Copy)]
+struct Header {
+    width: usize,
+    height: usize,
+}
+
+/// Decodes a PNG or JPEG file to upright RGB.
 pub fn decode(path: &Path) -> Result<Rgb, ImageErrorKind> {
-    let fail = |error: &dyn std::fmt::Display| ImageErrorKind::Decode(error.to_string());
-    let mut reader =
-        ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(|error| fail(&error))?;
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_DECODE_BYTES);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|error| fail(&error))?;
-    let orientation = decoder.orientation().map_err(|error| fail(&error))?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| fail(&error))?;
-    image.apply_orientation(orientation);
-    let image = image.into_rgb8();
-    Ok(Rgb { width: image.width() as usize, height: image.height() as usize, pixels: image.into_raw() })
+    decode_bytes(&read(path)?, |_| Ok(()))
 }
 
-/// PNG bytes of an image; the same pixels give the same bytes.
-pub fn encode_png(image: &Rgb) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let encoder = ::image::codecs::png::PngEncoder::new(&mut bytes);
-    let (width, height) = (image.width as u32, image.height as u32);
-    ::image::ImageEncoder::write_image(encoder, &image.pixels, width, height, ::image::ExtendedColorType::Rgb8)
-        .expect("memory takes every byte and the sizes agree");
-    bytes
+fn read(path: &Path) -> Result<Vec<u8>, ImageErrorKind> {
+    if path.is_dir() {
+        return Err(ImageErrorKind::Folder);
+    }
+    fs::read(path).map_err(|error| match error.into_source() {
+        source if source.kind() == std::io::ErrorKind::NotFound => ImageErrorKind::Absent,
+        source => ImageErrorKind::Io(source),
+    })
 }
 
+/// `fits` judges the size before anything is decoded.
+fn decode_bytes(bytes: &[u8], fits: impl Fn(Header) -> Result<(), ImageErrorKind>) -> Result<Rgb, ImageErrorKind> {
+    let accept = |header: Header| {
+        let Header { width, height } = header;
+        if width.saturating_mul(height) > MAX_PIXELS {
+            return Err(ImageErrorKind::TooLarge { width, height });
+        }
+        if width == 0 || height == 0 {
+            return Err(ImageErrorKind::TooSmall { width, height });
+        }
+        fits(header)
+    };
+    match format(bytes) {
+        Some("PNG") => png::decode(bytes, accept),
+        Some("JPEG") => jpeg::decode(bytes, accept),
+        Some(other) => Err(ImageErrorKind::Format(other)),
+        None if bytes.is_empty() => Err(ImageErrorKind::Empty),
+        None => Err(ImageErrorKind::NoImage),
+    }
+}
+
+/// Name of an image format by a file's first bytes.
+fn format(bytes: &[u8]) -> Option<&'static str> {
+    let at = |start: usize, mark: &[u8]| bytes.get(start..).is_some_and(|rest| rest.starts_with(mark));
+    let known = [
+        ("PNG", at(0, b"\x89PNG\r\n\x1a\n")),
+        ("JPEG", at(0, b"\xff\xd8\xff")),
+        ("GIF", at(0, b"GIF8")),
+        ("WebP", at(0, b"RIFF") && at(8, b"WEBP")),
+        ("BMP", at(0, b"BM")),
+        ("TIFF", at(0, b"II*\0") || at(0, b"MM\0*")),
+        ("AVIF", at(4, b"ftypavif")),
+        ("HEIF", at(4, b"ftyp")),
+        ("SVG", at(0, b"<svg")),
+    ];
+    known.into_iter().find(|(_, is)| *is).map(|(name, _)| name)
+}
+
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;

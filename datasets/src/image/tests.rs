@@ -34,18 +34,12 @@ fn a_patch_holds_colours_then_frames_then_rows() {
 }
 
 #[test]
-fn every_kind_of_png_becomes_rgb() {
+fn a_written_png_reads_as_the_same_pixels() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.png");
-    let grey = ::image::GrayAlphaImage::from_pixel(3, 2, ::image::LumaA([9, 0]));
-    grey.save(&path).unwrap();
-    assert_eq!(decode(&path).unwrap(), Rgb { width: 3, height: 2, pixels: vec![9; 18] });
     let image = Rgb { width: 2, height: 1, pixels: vec![1, 2, 3, 4, 5, 6] };
-    crate::fs::write(&path, &encode_png(&image)).unwrap();
+    fs::write(&path, &encode_png(&image)).unwrap();
     assert_eq!(decode(&path).unwrap(), image);
-    crate::fs::write(&path, b"GIF89a").unwrap();
-    let error = ImageConfig::default().open(&path).unwrap_err().to_string();
-    assert!(error.contains("a.png") && error.contains("PNG and JPEG"), "{error}");
 }
 
 #[test]
