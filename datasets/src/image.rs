@@ -9,6 +9,7 @@ mod png;
 
 use std::path::{Path, PathBuf};
 
+use ::image::ImageFormat;
 use serde_json::Value;
 
 use crate::fs;
@@ -76,7 +77,7 @@ pub enum ImageErrorKind {
     Empty,
     /// A format that is known but not read.
     #[error("it is a {0} file, and only PNG and JPEG can be read; convert it")]
-    Format(&'static str),
+    Format(String),
     /// No image at all.
     #[error("it begins like no image; only PNG and JPEG can be read")]
     NoImage,
@@ -302,30 +303,14 @@ fn decode_bytes(bytes: &[u8], fits: impl Fn(Header) -> Result<(), ImageErrorKind
         }
         fits(header)
     };
-    match format(bytes) {
-        Some("PNG") => png::decode(bytes, accept),
-        Some("JPEG") => jpeg::decode(bytes, accept),
-        Some(other) => Err(ImageErrorKind::Format(other)),
-        None if bytes.is_empty() => Err(ImageErrorKind::Empty),
-        None => Err(ImageErrorKind::NoImage),
+    match ::image::guess_format(bytes) {
+        Ok(ImageFormat::Png) => png::decode(bytes, accept),
+        Ok(ImageFormat::Jpeg) => jpeg::decode(bytes, accept),
+        Ok(other) => Err(ImageErrorKind::Format(other.extensions_str()[0].to_uppercase())),
+        Err(_) if bytes.is_empty() => Err(ImageErrorKind::Empty),
+        Err(_) if bytes.get(4..8) == Some(b"ftyp") => Err(ImageErrorKind::Format("HEIF".into())),
+        Err(_) => Err(ImageErrorKind::NoImage),
     }
-}
-
-/// Name of an image format by a file's first bytes.
-fn format(bytes: &[u8]) -> Option<&'static str> {
-    let at = |start: usize, mark: &[u8]| bytes.get(start..).is_some_and(|rest| rest.starts_with(mark));
-    let known = [
-        ("PNG", at(0, b"\x89PNG\r\n\x1a\n")),
-        ("JPEG", at(0, b"\xff\xd8\xff")),
-        ("GIF", at(0, b"GIF8")),
-        ("WebP", at(0, b"RIFF") && at(8, b"WEBP")),
-        ("BMP", at(0, b"BM")),
-        ("TIFF", at(0, b"II*\0") || at(0, b"MM\0*")),
-        ("AVIF", at(4, b"ftypavif")),
-        ("HEIF", at(4, b"ftyp")),
-        ("SVG", at(0, b"<svg")),
-    ];
-    known.into_iter().find(|(_, is)| *is).map(|(name, _)| name)
 }
 
 #[cfg(test)]

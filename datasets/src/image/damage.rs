@@ -49,7 +49,7 @@ fn what_is_no_image_is_named() {
     assert_eq!(message(b"hello"), "it begins like no image; only PNG and JPEG can be read");
     let formats: [(&[u8], &str); 6] = [
         (b"GIF89a", "GIF"),
-        (b"RIFF\x10\0\0\0WEBPVP8 ", "WebP"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "WEBP"),
         (b"BM\x3a\0\0\0", "BMP"),
         (b"II*\0\x08\0\0\0", "TIFF"),
         (b"\0\0\0\x1cftypavif", "AVIF"),

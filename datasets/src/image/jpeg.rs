@@ -2,11 +2,11 @@
 //!
 //! Pillow decodes with libjpeg-turbo, and decoders differ: with the `image` crate's (zune-jpeg 0.5), 20 % of the values of 4:2:0
 //! files differ from Pillow 12.3's, by up to 108 levels. `libjpeg-turbo-rs` computes what libjpeg-turbo computes.
-//! BENCHMARKS.md has the measurement.
+//! BENCHMARKS.md has the measurement. Where Pillow skips damage between segments or makes up pixels, it may refuse the file.
 
 use libjpeg_turbo_rs::{ComponentInfo, DecodeLimits, Decoder, FrameHeader, JpegError, PixelFormat};
 
-use super::orientation::Orientation;
+use super::orientation::{orientation, upright};
 use super::{Header, ImageErrorKind, MAX_PIXELS};
 use crate::resize::Rgb;
 
@@ -31,10 +31,9 @@ pub(super) fn decode(
     let inks = header.components.len() == 4;
     let format = if inks { PixelFormat::Cmyk } else { PixelFormat::Rgb };
     let image = decoder.with_output_format(format).decode_image().map_err(fail)?;
-    let exif = image.exif_data.as_deref().and_then(Orientation::of_exif);
-    let orientation = exif.or_else(|| Orientation::of_xmp(image.xmp_data.as_deref()?)).unwrap_or_default();
+    let orientation = orientation(image.exif_data.as_deref(), image.xmp_data.as_deref());
     let pixels = if inks { without_inks(&image.data) } else { image.data };
-    Ok(orientation.apply(Rgb { width: image.width, height: image.height, pixels }))
+    Ok(upright(Rgb { width: image.width, height: image.height, pixels }, orientation))
 }
 
 /// Is there an end-of-image mark? Pillow refuses files without it, while the decoder makes up what is missing.

@@ -8,7 +8,7 @@ use std::io::Cursor;
 
 use png::{BitDepth, ColorType, Decoder, Info, Limits, Transformations};
 
-use super::orientation::Orientation;
+use super::orientation::{orientation, upright};
 use super::{Header, ImageErrorKind};
 use crate::resize::Rgb;
 
@@ -42,7 +42,10 @@ pub(super) fn decode(
             pixel.copy_from_slice(&WHITE);
         }
     }
-    Ok(orientation(info).apply(Rgb { width, height, pixels }))
+    let xmp = info.utf8_text.iter().find(|text| text.keyword == "XML:com.adobe.xmp");
+    let xmp = xmp.and_then(|text| text.get_text().ok());
+    let orientation = orientation(info.exif_metadata.as_deref(), xmp.as_ref().map(String::as_bytes));
+    Ok(upright(Rgb { width, height, pixels }, orientation))
 }
 
 fn rgb(info: &Info, raw: Vec<u8>) -> Vec<u8> {
@@ -105,24 +108,12 @@ fn transparent(info: &Info) -> Option<[u8; 3]> {
     }
 }
 
-fn orientation(info: &Info) -> Orientation {
-    let exif = info.exif_metadata.as_deref().and_then(Orientation::of_exif);
-    let xmp = || {
-        let text = info.utf8_text.iter().find(|text| text.keyword == "XML:com.adobe.xmp")?.get_text().ok()?;
-        Orientation::of_xmp(text.as_bytes())
-    };
-    exif.or_else(xmp).unwrap_or_default()
-}
-
 /// PNG bytes of an image; the same pixels give the same bytes.
 pub fn encode_png(image: &Rgb) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, image.width as u32, image.height as u32);
-    encoder.set_color(ColorType::Rgb);
-    encoder.set_compression(png::Compression::Fast);
-    encoder.set_filter(png::Filter::Adaptive);
-    let mut writer = encoder.write_header().expect("memory takes every byte and the sides are not zero");
-    writer.write_image_data(&image.pixels).expect("memory takes every byte and the sizes agree");
-    writer.finish().expect("memory takes every byte");
+    let encoder = ::image::codecs::png::PngEncoder::new(&mut bytes);
+    let (width, height) = (image.width as u32, image.height as u32);
+    ::image::ImageEncoder::write_image(encoder, &image.pixels, width, height, ::image::ExtendedColorType::Rgb8)
+        .expect("memory takes every byte and the sizes agree");
     bytes
 }
