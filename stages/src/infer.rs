@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use curricle_datasets::{Encoded, Processor, Row, RowsError, RowsView, jsonl, rows};
 use serde_json::{Map, Value};
 
-use crate::model::{Completion, GenerationConfig, ModelConfig, Qwen2_5Vl, Sampling, generate_with, weights};
+use crate::model::{Completion, GenerationConfig, ModelConfig, Queue, Qwen2_5Vl, Sampling, generate_with, weights};
 use crate::rl::rollout::Generator;
 use crate::rl::seed::{Purpose, derive};
 use crate::train::lanes::Lanes;
@@ -146,7 +146,8 @@ impl Speaker {
         let encoded = self.encode(row, sampling.max_new_tokens)?;
         let seeds = [row_seed(seed, number)];
         let mut each = |_: usize, id: u32| said(id);
-        let found = generate_with(&self.model, &self.config, &[&encoded], sampling, &seeds, &self.device, &mut each);
+        let queue = Queue { prompts: &[&encoded], seeds: &seeds, sampling, slots: 1 };
+        let found = generate_with(&self.model, &self.config, queue, &self.device, &mut each);
         Ok(found.into_iter().next().unwrap_or_default())
     }
 

@@ -39,16 +39,40 @@ impl KvCache {
         self.len() == 0
     }
 
-    /// Row `i` becomes the former row `rows[i]`; a row may be named often or never.
+    /// Rows of several caches, one below the other: of each cache the rows named, often or never, with their last tokens
+    /// in the last of `length` columns. Room for `capacity` tokens.
+    ///
+    /// # Panics
+    /// Where there is no part.
     #[must_use]
-    pub fn select(self, rows: &Tensor<1, Int>) -> Self {
-        let pick = |layer: LayerCache| LayerCache {
-            k_bgsd: layer.k_bgsd.select(0, rows.clone()),
-            v_bgsd: layer.v_bgsd.select(0, rows.clone()),
-            length: layer.length,
-        };
-        Self { layers: self.layers.into_iter().map(pick).collect() }
+    pub fn stack(parts: Vec<(Self, Tensor<1, Int>)>, length: usize, capacity: usize) -> Self {
+        let rows: Vec<Tensor<1, Int>> = parts.iter().map(|(_, rows)| rows.clone()).collect();
+        let mut caches: Vec<_> = parts.into_iter().map(|(cache, _)| cache.layers.into_iter()).collect();
+        let mut layers = Vec::new();
+        // Layer by layer, so that only one of them is there twice.
+        while let Some(parts) = caches.iter_mut().map(Iterator::next).collect::<Option<Vec<_>>>() {
+            let all = |part: fn(&LayerCache) -> &Tensor<4>| {
+                let parts = parts.iter().zip(&rows).map(|(cache, rows)| (part(cache), cache.length, rows));
+                stacked(parts.collect(), length, capacity)
+            };
+            layers.push(LayerCache { k_bgsd: all(|layer| &layer.k_bgsd), v_bgsd: all(|layer| &layer.v_bgsd), length });
+        }
+        Self { layers }
     }
+}
+
+fn stacked(parts: Vec<(&Tensor<4>, usize, &Tensor<1, Int>)>, length: usize, capacity: usize) -> Tensor<4> {
+    let [_, g, _, d] = parts[0].0.dims();
+    let rows = parts.iter().map(|(_, _, rows)| rows.dims()[0]).sum::<usize>();
+    let mut all = Tensor::zeros([rows, g, capacity, d], (&parts[0].0.device(), parts[0].0.dtype()));
+    let mut first = 0;
+    for (part, had, rows) in parts {
+        let (count, kept) = (rows.dims()[0], had.min(length));
+        let tail = part.clone().narrow(2, had - kept, kept).select(0, rows.clone());
+        all = all.slice_assign([first..first + count, 0..g, length - kept..length, 0..d], tail);
+        first += count;
+    }
+    all
 }
 
 impl LayerCache {

@@ -1,7 +1,10 @@
-//! Prompts → completions: one prefill, then a token per row and step from the cache.
+//! Prompts → completions: prefill, then a token per row and step from the cache.
 //!
-//! Equal prompts (a group of rollouts) are read once. Finished rows leave the batch as soon as at least half of it is
-//! finished. What a row gets depends on its prompt and its seed, not on its neighbours. Knows nothing of text and rewards.
+//! Only so many rows are written at a time; the others wait. Equal prompts (a group of rollouts) are read once, and stay
+//! together. As soon as a quarter of the rows is finished they leave, and waiting prompts take their place (continuous
+//! batching; Yu et al. 2022, Orca §3). All rows share the current column of the cache: a row that comes in is put so that
+//! it ends there, and a mask hides what stands before it. What a row gets depends on its prompt and its seed, not on its
+//! neighbours. Knows nothing of text and rewards.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -29,6 +32,19 @@ pub struct Completion {
     pub finished: bool,
 }
 
+/// What is to be completed, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Queue<'a> {
+    /// The prompts, in the order in which they are taken.
+    pub prompts: &'a [&'a Encoded],
+    /// The seed of each prompt's draws.
+    pub seeds: &'a [u64],
+    /// How tokens are chosen.
+    pub sampling: &'a Sampling,
+    /// Rows that are written at the same time.
+    pub slots: usize,
+}
+
 /// One row that is still written.
 struct Row {
     /// Its place among the completions.
@@ -36,24 +52,31 @@ struct Row {
     rng: ChaCha8Rng,
     last: u32,
     done: bool,
+    /// Its first column of the cache.
+    start: usize,
+    /// Position of a token minus its column.
+    delta: i64,
     /// What the row holds so far, where repetition counts; else empty.
     held: BTreeSet<u32>,
 }
 
-/// State between two steps; all lists run over the rows of the cache.
+/// State between two steps.
 struct Decoder<'a> {
     model: &'a Qwen2_5Vl,
     config: &'a ModelConfig,
     device: &'a Device,
-    cache: KvCache,
+    queue: Queue<'a>,
+    /// The first prompt that waits.
+    next: usize,
+    /// The rows of the cache.
     rows: Vec<Row>,
-    /// Position of a token minus its column.
-    deltas: Vec<i64>,
-    /// Hides the padding before the prompts, `[B, 1, columns]`; none where there is no padding.
+    cache: Option<KvCache>,
+    /// Hides what stands before each row, `[B, 1, columns]`; none where nothing does.
     bias: Option<Tensor<3>>,
+    completions: Vec<Completion>,
 }
 
-/// Completes `prompts[i]` with draws from `seeds[i]`.
+/// Completes `prompts[i]` with draws from `seeds[i]`, all at the same time.
 ///
 /// The model must be a plain one (`valid()`), or every step's operations are kept for a backward pass that never comes.
 ///
@@ -67,112 +90,183 @@ pub fn generate(
     seeds: &[u64],
     device: &Device,
 ) -> Vec<Completion> {
-    generate_with(model, config, prompts, sampling, seeds, device, &mut |_, _| ControlFlow::Continue(()))
+    let queue = Queue { prompts, seeds, sampling, slots: prompts.len() };
+    generate_with(model, config, queue, device, &mut |_, _| ControlFlow::Continue(()))
 }
 
-/// As [`generate`], telling `seen` every token as it is chosen, with the place of its prompt; `Break` ends all rows there.
+/// As [`generate`] for any number of prompts, telling `seen` every token as it is chosen, with the place of its prompt;
+/// `Break` ends all rows there.
 ///
 /// # Panics
-/// As [`generate`].
+/// As [`generate`], and where prompts wait for no slots.
 pub fn generate_with(
     model: &Qwen2_5Vl,
     config: &ModelConfig,
-    prompts: &[&Encoded],
-    sampling: &Sampling,
-    seeds: &[u64],
+    queue: Queue<'_>,
     device: &Device,
     seen: &mut dyn FnMut(usize, u32) -> ControlFlow<()>,
 ) -> Vec<Completion> {
-    assert_eq!(prompts.len(), seeds.len(), "one seed per prompt");
-    let mut completions = vec![Completion::default(); prompts.len()];
-    if prompts.is_empty() || sampling.max_new_tokens == 0 {
-        return completions;
+    assert_eq!(queue.prompts.len(), queue.seeds.len(), "one seed per prompt");
+    assert!(queue.slots > 0 || queue.prompts.is_empty(), "prompts wait for no slots");
+    let completions = vec![Completion::default(); queue.prompts.len()];
+    let mut decoder =
+        Decoder { model, config, device, queue, next: 0, rows: Vec::new(), cache: None, bias: None, completions };
+    if queue.sampling.max_new_tokens > 0 {
+        // A caller who has seen enough ends the rows, not the completions so far.
+        let _ = decoder.run(seen);
     }
-    let (unique, which) = distinct(prompts);
-    let batch = Batch::new(&unique, Padding::Left, config.tokens.pad.unwrap_or(0), config, device);
-    let capacity = batch.width + sampling.max_new_tokens;
-    let mut cache = KvCache::new(&config.text, batch.rows, capacity, device);
-    let h_btd = model.hidden_cached(&batch, Some(&mut cache));
-    let [b, t, d] = h_btd.dims();
-    let logits_bv = model.logits_of(h_btd.narrow(1, t - 1, 1).reshape([b, d]));
-    let scores = host(logits_bv);
-    let width = scores.len() / b;
-
-    let repeated = indices(&which, device);
-    let cache = if which.len() == b { cache } else { cache.select(&repeated) };
-    let bias = decode_bias(&batch, capacity, device).map(|bias| bias.select(0, repeated));
-    let mut scores: Vec<f32> = which.iter().flat_map(|&u| &scores[u * width..(u + 1) * width]).copied().collect();
-    let penalty = (sampling.repetition_penalty - 1.0).abs() > f32::EPSILON;
-    let row = |(index, &seed): (usize, &u64)| {
-        let held = if penalty { prompts[index].ids.iter().copied().collect() } else { BTreeSet::new() };
-        Row { index, rng: stream(seed), last: 0, done: false, held }
-    };
-    let mut decoder = Decoder {
-        model,
-        config,
-        device,
-        cache,
-        rows: seeds.iter().enumerate().map(row).collect(),
-        deltas: which.iter().map(|&u| batch.deltas[u] - batch.start(u) as i64).collect(),
-        bias,
-    };
-    for step in 1..=sampling.max_new_tokens {
-        for (row, scores) in decoder.rows.iter_mut().zip(scores.chunks_exact_mut(width)).filter(|(row, _)| !row.done) {
-            let completion = &mut completions[row.index];
-            sampling.penalise(scores, &row.held);
-            let Some(id) = sampling.choose(scores, &mut row.rng) else {
-                row.done = true;
-                continue;
-            };
-            completion.ids.push(id);
-            completion.finished = sampling.stop.contains(&id);
-            (row.last, row.done) = (id, completion.finished);
-            if penalty {
-                row.held.insert(id);
-            }
-            if seen(row.index, id).is_break() {
-                return completions;
-            }
-        }
-        if step == sampling.max_new_tokens || decoder.rows.iter().all(|row| row.done) {
-            break;
-        }
-        decoder = decoder.compact();
-        scores = decoder.step();
-    }
-    completions
+    decoder.completions
 }
 
 impl Decoder<'_> {
+    fn run(&mut self, seen: &mut dyn FnMut(usize, u32) -> ControlFlow<()>) -> ControlFlow<()> {
+        loop {
+            let done = self.rows.iter().filter(|row| row.done).count();
+            if done * 4 >= self.rows.len() {
+                let free = self.queue.slots - (self.rows.len() - done);
+                let fresh = self.admitted(free);
+                if done == self.rows.len() && fresh == 0 {
+                    return ControlFlow::Continue(());
+                }
+                if done > 0 || fresh > 0 {
+                    self.turn_over(fresh, seen)?;
+                    continue;
+                }
+            }
+            let mut scores = self.step();
+            let width = scores.len() / self.rows.len();
+            let Self { rows, completions, queue, .. } = self;
+            for (row, scores) in rows.iter_mut().zip(scores.chunks_exact_mut(width)).filter(|(row, _)| !row.done) {
+                row.choose(scores, queue.sampling, &mut completions[row.index], seen)?;
+            }
+        }
+    }
+
+    /// How many waiting prompts come in: as many as fit without parting equal ones, unless those alone are too many.
+    fn admitted(&self, free: usize) -> usize {
+        let waiting = &self.queue.prompts[self.next..];
+        let fit = free.min(waiting.len());
+        let parted = |at: usize| at > 0 && at < waiting.len() && same(waiting[at - 1], waiting[at]);
+        let whole = (0..=fit).rev().find(|&at| !parted(at)).unwrap_or(0);
+        if whole == 0 && free == self.queue.slots { fit } else { whole }
+    }
+
+    /// Drops the finished rows, and reads the next `fresh` prompts into their places.
+    fn turn_over(&mut self, fresh: usize, seen: &mut dyn FnMut(usize, u32) -> ControlFlow<()>) -> ControlFlow<()> {
+        let kept: Vec<usize> = (0..self.rows.len()).filter(|&row| !self.rows[row].done).collect();
+        self.rows.retain(|row| !row.done);
+        let column = self.cache.as_ref().map_or(0, KvCache::len);
+        let mut length = self.rows.iter().map(|row| column - row.start).max().unwrap_or(0);
+        let mut parts: Vec<_> = self
+            .cache
+            .take()
+            .filter(|_| !kept.is_empty())
+            .map(|cache| (cache, indices(&kept, self.device)))
+            .into_iter()
+            .collect();
+        let mut came = Vec::new();
+        if fresh > 0 {
+            let (cache, which, rows) = self.prefill(self.next..self.next + fresh, seen)?;
+            self.next += fresh;
+            length = length.max(cache.len());
+            for row in rows {
+                // Its columns counted from the end of its prompt: the end is what moves.
+                came.push(moved(row, cache.len(), length));
+            }
+            parts.push((cache, which));
+        }
+        for row in std::mem::take(&mut self.rows) {
+            self.rows.push(moved(row, column, length));
+        }
+        self.rows.extend(came);
+        let left = |row: &Row| self.queue.sampling.max_new_tokens - self.completions[row.index].ids.len();
+        let capacity = length + self.rows.iter().map(left).max().unwrap_or(0);
+        self.cache = (!parts.is_empty()).then(|| KvCache::stack(parts, length, capacity));
+        self.bias = hidden_before(&self.rows, capacity, self.device);
+        ControlFlow::Continue(())
+    }
+
+    /// Reads prompts, each different one once, and chooses the first token after each: their cache, which of its rows each
+    /// prompt is, and the prompts' rows in its columns.
+    fn prefill(
+        &mut self,
+        places: std::ops::Range<usize>,
+        seen: &mut dyn FnMut(usize, u32) -> ControlFlow<()>,
+    ) -> ControlFlow<(), (KvCache, Tensor<1, Int>, Vec<Row>)> {
+        let Self { model, config, device, queue, .. } = *self;
+        let (unique, which) = distinct(&queue.prompts[places.clone()]);
+        let batch = Batch::new(&unique, Padding::Left, config.tokens.pad.unwrap_or(0), config, device);
+        let mut cache = KvCache::new(&config.text, batch.rows, batch.width, device);
+        let h_btd = model.hidden_cached(&batch, Some(&mut cache));
+        let [b, t, d] = h_btd.dims();
+        let scores = host(model.logits_of(h_btd.narrow(1, t - 1, 1).reshape([b, d])));
+        let width = scores.len() / b;
+        let penalty = (queue.sampling.repetition_penalty - 1.0).abs() > f32::EPSILON;
+        let mut rows = Vec::with_capacity(which.len());
+        for (index, &prompt) in places.zip(&which) {
+            let start = batch.start(prompt);
+            let mut row = Row {
+                index,
+                rng: stream(queue.seeds[index]),
+                last: 0,
+                done: false,
+                start,
+                delta: batch.deltas[prompt] - start as i64,
+                held: if penalty { queue.prompts[index].ids.iter().copied().collect() } else { BTreeSet::new() },
+            };
+            let mut scores = scores[prompt * width..(prompt + 1) * width].to_vec();
+            row.choose(&mut scores, queue.sampling, &mut self.completions[index], seen)?;
+            rows.push(row);
+        }
+        ControlFlow::Continue((cache, indices(&which, device), rows))
+    }
+
     /// Reads every row's last token and scores the next one.
     fn step(&mut self) -> Vec<f32> {
-        let (rows, column, text) = (self.rows.len(), self.cache.len(), &self.config.text);
+        let (rows, text) = (self.rows.len(), &self.config.text);
+        let column = self.cache.as_ref().map_or(0, KvCache::len);
         let ids: Vec<i32> = self.rows.iter().map(|row| row.last as i32).collect();
-        let positions: Vec<_> = self.deltas.iter().map(|delta| [column as i64 + delta; 3]).collect();
+        let positions: Vec<_> = self.rows.iter().map(|row| [column as i64 + row.delta; 3]).collect();
         let angles = text_angles(&positions, text.mrope_section, text.rope_theta);
         let rotary = Rotary::new(&angles, text.head_dim() / 2, self.device);
         let bias = self.bias.as_ref().map(|bias| bias.clone().narrow(2, 0, column + 1));
         let ids_bt = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, 1]), self.device);
         let context = Context { rows, rotary: &rotary, bias: bias.as_ref(), learning: false };
-        let h_bd = self.model.text().forward(self.model.text().embed(ids_bt), context, Some(&mut self.cache));
+        let h_bd = self.model.text().forward(self.model.text().embed(ids_bt), context, self.cache.as_mut());
         host(self.model.logits_of(h_bd))
     }
+}
 
-    /// Drops the finished rows, if they are at least half: then the copy of the cache pays.
-    fn compact(self) -> Self {
-        let kept: Vec<usize> = (0..self.rows.len()).filter(|&i| !self.rows[i].done).collect();
-        if kept.len() * 2 > self.rows.len() {
-            return self;
+impl Row {
+    /// Chooses the row's next token.
+    fn choose(
+        &mut self,
+        scores: &mut [f32],
+        sampling: &Sampling,
+        completion: &mut Completion,
+        seen: &mut dyn FnMut(usize, u32) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        sampling.penalise(scores, &self.held);
+        let Some(id) = sampling.choose(scores, &mut self.rng) else {
+            self.done = true;
+            return ControlFlow::Continue(());
+        };
+        completion.ids.push(id);
+        completion.finished = sampling.stop.contains(&id);
+        self.last = id;
+        self.done = completion.finished || completion.ids.len() == sampling.max_new_tokens;
+        if !self.held.is_empty() {
+            self.held.insert(id);
         }
-        let rows = indices(&kept, self.device);
-        Self {
-            cache: self.cache.select(&rows),
-            deltas: kept.iter().map(|&i| self.deltas[i]).collect(),
-            bias: self.bias.map(|bias| bias.select(0, rows)),
-            rows: self.rows.into_iter().filter(|row| !row.done).collect(),
-            ..self
-        }
+        seen(self.index, id)
     }
+}
+
+/// A row whose last column was before `from`, and is before `to` now.
+fn moved(mut row: Row, from: usize, to: usize) -> Row {
+    row.start = row.start + to - from;
+    row.delta += from as i64 - to as i64;
+    row
 }
 
 /// The different prompts, and which of them each prompt is.
@@ -196,17 +290,17 @@ fn same(a: &Encoded, b: &Encoded) -> bool {
             && a.images.iter().zip(&b.images).all(|(a, b)| Arc::ptr_eq(a, b)))
 }
 
-/// What a new token may not see, `[B, 1, capacity]`.
-fn decode_bias(batch: &Batch, capacity: usize, device: &Device) -> Option<Tensor<3>> {
-    if batch.real.iter().all(|&real| real) {
+/// What a new token may not see, `[B, 1, capacity]`; none where every row begins in the first column.
+fn hidden_before(rows: &[Row], capacity: usize, device: &Device) -> Option<Tensor<3>> {
+    if rows.iter().all(|row| row.start == 0) {
         return None;
     }
-    let row = |real: &[bool]| {
-        let hidden = real.iter().map(|&real| if real { 0.0 } else { HIDDEN });
-        hidden.chain(std::iter::repeat_n(0.0, capacity - batch.width)).collect::<Vec<f32>>()
+    let hidden = |row: &Row| {
+        let before = std::iter::repeat_n(HIDDEN, row.start);
+        before.chain(std::iter::repeat_n(0.0, capacity - row.start))
     };
-    let values: Vec<f32> = batch.real.chunks_exact(batch.width).flat_map(row).collect();
-    Some(Tensor::from_data(TensorData::new(values, [batch.rows, 1, capacity]), device))
+    let values: Vec<f32> = rows.iter().flat_map(hidden).collect();
+    Some(Tensor::from_data(TensorData::new(values, [rows.len(), 1, capacity]), device))
 }
 
 fn indices(rows: &[usize], device: &Device) -> Tensor<1, Int> {

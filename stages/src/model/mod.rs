@@ -57,7 +57,7 @@ mod window;
 pub use batch::{Batch, Padding, VisionBatch};
 pub use config::ModelConfig;
 #[cfg(feature = "compute")]
-pub use generate::{Completion, generate, generate_with};
+pub use generate::{Completion, Queue, generate, generate_with};
 pub use generation::GenerationConfig;
 #[cfg(feature = "compute")]
 pub use sampling::Sampling;

@@ -1,13 +1,18 @@
 //! Prompts × group → completions, on every lane at once. Refuses to know rewards.
 //!
-//! Each completion has a seed of its own, made from (stage, step, prompt, sample), and prompts are cut into batches by
+//! Each completion has a seed of its own, made from (stage, step, prompt, sample), and prompts are cut into queues by
 //! their number alone; so the number of lanes changes the time and not one token.
+
+use std::ops::ControlFlow;
 
 use burn::tensor::Device;
 use curricle_datasets::Encoded;
 
-use crate::model::{Completion, ModelConfig, Qwen2_5Vl, Sampling, generate};
+use crate::model::{Completion, ModelConfig, Queue, Qwen2_5Vl, Sampling, generate_with};
 use crate::train::lanes::Lanes;
+
+/// Most queues on a CPU: enough for its lanes, and few, because a queue's last rows leave its slots empty.
+const QUEUES: usize = 32;
 
 /// A plain (not tracked) model, ready to complete.
 #[derive(Clone, Copy)]
@@ -18,7 +23,7 @@ pub struct Generator<'a> {
     pub config: &'a ModelConfig,
     /// How tokens are drawn.
     pub sampling: &'a Sampling,
-    /// Completions generated together.
+    /// Completions written at the same time.
     pub batch: usize,
     /// Threads.
     pub lanes: &'a Lanes,
@@ -33,9 +38,14 @@ impl Generator<'_> {
     /// Where there are not as many seeds as prompts.
     pub fn complete(&self, prompts: &[&Encoded], seeds: &[u64]) -> Vec<Completion> {
         assert_eq!(prompts.len(), seeds.len(), "one seed per prompt");
-        let jobs = prompts.chunks(self.batch).zip(seeds.chunks(self.batch));
-        let Self { model, config, sampling, device, .. } = *self;
-        let work = |(prompts, seeds): (&[&Encoded], &[u64])| generate(model, config, prompts, sampling, seeds, device);
+        let Self { model, config, sampling, device, batch: slots, .. } = *self;
+        let queues = if crate::device::on_cpu(device) { QUEUES } else { 1 };
+        let each = prompts.len().div_ceil(queues).max(slots);
+        let jobs = prompts.chunks(each).zip(seeds.chunks(each));
+        let work = |(prompts, seeds): (&[&Encoded], &[u64])| {
+            let queue = Queue { prompts, seeds, sampling, slots };
+            generate_with(model, config, queue, device, &mut |_, _| ControlFlow::Continue(()))
+        };
         self.lanes.map(jobs, work).into_iter().flatten().collect()
     }
 }

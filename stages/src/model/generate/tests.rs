@@ -1,6 +1,8 @@
 use curricle_datasets::Encoded;
 
-use super::{Completion, generate};
+use std::ops::ControlFlow;
+
+use super::{Completion, Queue, generate, generate_with};
 use crate::model::{Batch, Padding, Qwen2_5Vl, Sampling, fixture};
 
 const TOKENS: usize = 9;
@@ -66,4 +68,38 @@ fn seeds_differ_and_stop_tokens_end() {
         assert!(completion.finished || completion.ids.len() == TOKENS);
     }
     assert!(generate(&model, &config, &[], &sampled(), &[], &device).is_empty());
+}
+
+#[test]
+fn waiting_prompts_take_the_places_of_finished_rows() {
+    let (config, device, rows) = (fixture::config(), fixture::device(), fixture::rows());
+    let model = config.init(3, &device);
+    // Groups of four, of prompts of different lengths, with and without images; nearly any token may end a row.
+    let prompts: Vec<&Encoded> = (0..24).map(|i| &rows[i / 4 % 3]).collect();
+    let seeds: Vec<u64> = (0..24).collect();
+    let rules = Sampling { stop: (5..20).collect(), banned: vec![3], ..sampled() };
+    let together = generate(&model, &config, &prompts, &rules, &seeds, &device);
+    let lengths: Vec<usize> = together.iter().map(|completion| completion.ids.len()).collect();
+    assert!(lengths.iter().min() < lengths.iter().max(), "{lengths:?}");
+    for slots in [1, 3, 4, 8, 13] {
+        let queue = Queue { prompts: &prompts, seeds: &seeds, sampling: &rules, slots };
+        let (mut order, mut open, mut most) = (Vec::new(), std::collections::BTreeSet::new(), 0);
+        let mut seen = |row: usize, id: u32| {
+            order.push(row);
+            open.insert(row);
+            most = most.max(open.len());
+            if rules.stop.contains(&id) || order.iter().filter(|&&other| other == row).count() == TOKENS {
+                open.remove(&row);
+            }
+            ControlFlow::Continue(())
+        };
+        assert_eq!(generate_with(&model, &config, queue, &device, &mut seen), together, "{slots} slots");
+        assert!(most <= slots, "{most} rows in {slots} slots");
+        assert_eq!(order.len(), lengths.iter().sum::<usize>());
+        if slots == 8 {
+            let end = |row: usize| order.iter().rposition(|&other| other == row);
+            let ninth = order.iter().position(|&row| row == 8);
+            assert!((0..8).any(|row| end(row) > ninth), "nobody waits for the slowest row: {order:?}");
+        }
+    }
 }
