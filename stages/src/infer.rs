@@ -165,11 +165,14 @@ impl Speaker {
     }
 }
 
-/// The rows of a file, each with its columns as they stand there.
+/// A row's columns as they stand in its file.
+pub type Columns = Map<String, Value>;
+
+/// The rows of a file, and the columns of each.
 ///
 /// # Errors
 /// Where the file can't be read, or a row has no prompt.
-pub fn read(file: &Path) -> Result<(Vec<Row>, Vec<Map<String, Value>>), RowsError> {
+pub fn read(file: &Path) -> Result<(Vec<Row>, Vec<Columns>), RowsError> {
     let rows = rows::load(file, &RowsView::default())?;
     let records = jsonl::read(&jsonl::find(file)?)?;
     Ok((rows, records.into_iter().map(|record| record.columns).collect()))
