@@ -4,7 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
+use curricle_datasets::{Encoded, Processor};
+
 use super::{Outcome, Quantity, Report, verify};
+use crate::model::{ModelConfig, Sampling, generate, weights};
 
 fn committed() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden")
@@ -222,4 +225,45 @@ fn fixtures_that_can_not_be_used_say_why() {
     assert!(found.contains("tied/golden.safetensors"), "{found}");
     std::fs::write(dir.path().join("golden.safetensors"), b"none").unwrap();
     assert!(error(&model, dir.path()).contains("not a whole safetensors file"));
+}
+
+/// A real text model in this architecture, in float32: the continuations of `smollm2.json`, one prompt at a time and all
+/// in one padded batch.
+#[test]
+fn a_real_checkpoint_goes_on_as_in_the_reference() {
+    let Some(folder) = std::env::var_os("CURRICLE_SMOLLM2").map(PathBuf::from) else {
+        eprintln!("SKIPPED: `CURRICLE_SMOLLM2` does not name the folder of the checkpoint");
+        return;
+    };
+    let file = std::fs::read_to_string(committed().join("smollm2.json")).unwrap();
+    let file: serde_json::Value = serde_json::from_str(&file).unwrap();
+    let ids = |value: &serde_json::Value| serde_json::from_value::<Vec<u32>>(value.clone()).unwrap();
+    let rows = file["rows"].as_array().unwrap();
+    let rules =
+        Sampling::greedy(file["new_tokens"].as_u64().unwrap() as usize, vec![file["stop"].as_u64().unwrap() as u32]);
+
+    let (device, config) = (crate::device::resolve("cpu").unwrap(), ModelConfig::read(&folder).unwrap());
+    let (model, processor) = (weights::load(&folder, &config, &device).unwrap(), Processor::open(&folder).unwrap());
+    let prompts: Vec<Encoded> = rows
+        .iter()
+        .map(|row| {
+            let found = processor.encode(row["prompt"].as_str().unwrap()).unwrap();
+            assert_eq!(found, ids(&row["prompt_ids"]), "{}", row["prompt"]);
+            Encoded { target: vec![false; found.len()], ids: found, images: vec![] }
+        })
+        .collect();
+    assert_eq!(prompts.len(), 20);
+    let prompts: Vec<&Encoded> = prompts.iter().collect();
+    let complete = |prompts: &[&Encoded]| {
+        let began = std::time::Instant::now();
+        let found = generate(&model, &config, prompts, &rules, &vec![0; prompts.len()], &device);
+        eprintln!("{} prompts: {:.1} s", prompts.len(), began.elapsed().as_secs_f64());
+        found
+    };
+    let alone = prompts.iter().flat_map(|prompt| complete(&[*prompt])).collect::<Vec<_>>();
+    for found in [alone, complete(&prompts)] {
+        for (row, found) in rows.iter().zip(found) {
+            assert_eq!(found.ids, ids(&row["ids"]), "{}: lead {}", row["prompt"], row["smallest_lead"]);
+        }
+    }
 }
