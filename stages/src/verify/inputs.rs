@@ -55,13 +55,16 @@ impl Inputs {
         let mut found = Vec::with_capacity(rows);
         for (ids, real) in ids.chunks_exact(width).zip(real.chunks_exact(width)) {
             let ids: Vec<u32> = ids.iter().zip(real).filter(|(_, real)| **real).map(|(id, _)| *id).collect();
-            let mut tokens = ids.iter().filter(|&&id| id == config.tokens.image).count();
-            let mut own = Vec::new();
-            while tokens > 0 {
-                let image = images.next().filter(|image| image.tokens() <= tokens).ok_or_else(|| {
-                    fixtures.wrong(&name, format!("has {tokens} image tokens in row {} without an image", found.len()))
+            let (mut own, mut rest) = (Vec::new(), &ids[..]);
+            while let Some(start) = rest.iter().position(|&id| id == config.tokens.image) {
+                let image = images.next().filter(|image| {
+                    let run = rest.get(start..start + image.tokens()).unwrap_or_default();
+                    !run.is_empty() && run.iter().all(|&id| id == config.tokens.image)
+                });
+                let image = image.ok_or_else(|| {
+                    fixtures.wrong(&name, format!("has image tokens in row {} that are no image's", found.len()))
                 })?;
-                tokens -= image.tokens();
+                rest = &rest[start + image.tokens()..];
                 own.push(image);
             }
             found.push(Encoded { target: vec![false; ids.len()], ids, images: own });

@@ -43,6 +43,8 @@ struct Lesson {
     positions: Positions,
     /// The padding token, where its embedding would get a gradient.
     padding: Option<u32>,
+    /// Whether the head uses the embedding too.
+    tied: bool,
 }
 
 /// What one step makes.
@@ -78,7 +80,8 @@ impl Lesson {
         let pad = subject.config.tokens.pad;
         let stands = |token: usize| Some(batch.ids[token]) == pad && (blind || inputs.real[token]);
         let padding = pad.filter(|_| (0..batch.ids.len()).any(stands));
-        Ok(Self { batch: if blind { batch.with_blind_padding(&subject.device) } else { batch }, positions, padding })
+        let batch = if blind { batch.with_blind_padding(&subject.device) } else { batch };
+        Ok(Self { batch, positions, padding, tied: subject.config.tie_word_embeddings })
     }
 
     /// Mean negative log-probability of the tokens that count.
@@ -126,9 +129,15 @@ impl Lesson {
         let stands = |at: &usize| self.batch.ids[*at] == padding;
         let places: Vec<i32> = (0..self.batch.ids.len()).filter(stands).map(|at| at as i32).collect();
         let ints = |values: &[i32]| Tensor::<1, Int>::from_data(TensorData::from(values), &gradient_vd.device());
-        let excess_1d = x_nd.select(0, ints(&places)).sum_dim(0).neg();
         let row = ints(&[padding as i32]);
-        let gradient_vd = gradient_vd.clone().select_assign(0, row, excess_1d, IndexingUpdateOp::Add);
+        // A row that nothing else uses must be left with nothing at all: the optimizer's step is the same for the smallest
+        // gradient as for the largest.
+        let excess_1d = if self.tied {
+            x_nd.select(0, ints(&places)).sum_dim(0)
+        } else {
+            gradient_vd.clone().select(0, row.clone())
+        };
+        let gradient_vd = gradient_vd.clone().select_assign(0, row, excess_1d.neg(), IndexingUpdateOp::Add);
         raw.register(table.id, gradient_vd);
     }
 }

@@ -100,8 +100,8 @@ impl Quantity {
 impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
-            Self::VisionBlock(index) => return write!(f, "vision block {index}"),
-            Self::TextLayer(index) => return write!(f, "text layer {index}"),
+            Self::VisionBlock(index) => return f.pad(&format!("vision block {index}")),
+            Self::TextLayer(index) => return f.pad(&format!("text layer {index}")),
             Self::Grids => "image grids",
             Self::Pixels => "pixel values",
             Self::ChatText => "chat text",
