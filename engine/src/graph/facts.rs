@@ -36,7 +36,10 @@ pub(super) fn model(entry: &ModelEntry, mistakes: &mut Vec<Diagnostic>) -> Optio
     let config = path.join("config.json");
     let read = fs::read_to_string(&config).map_err(|error| error.to_string());
     match read.and_then(|text| serde_json::from_str::<Value>(&text).map_err(|error| error.to_string())) {
-        Ok(config) => Some(Outside { origin, ty: config_facts(&config, &assumed) }),
+        Ok(config) => {
+            let adapter = Some(fs::exists(&path.join("adapter_config.json")));
+            Some(Outside { origin, ty: ModelType { adapter, ..config_facts(&config, &assumed) } })
+        }
         Err(cause) => {
             let message = format!("`{title}` is no model: its `config.json` can't be read");
             let help = "a model is a folder with `config.json`, `model.safetensors` and `tokenizer.json`";
@@ -105,6 +108,7 @@ fn config_facts(config: &Value, assumed: &ModelType) -> ModelType {
         images: Some(config.get("vision_config").is_some_and(Value::is_object)),
         max_length: number("max_position_embeddings").or(assumed.max_length),
         vocabulary: number("vocab_size").or(assumed.vocabulary),
+        adapter: assumed.adapter,
     }
 }
 

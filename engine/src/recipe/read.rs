@@ -195,6 +195,7 @@ impl Reader<'_> {
             assume.images = fields.boolean("images").map(|at| at.value);
             assume.max_length = fields.count("max_length").map(|at| at.value);
             assume.vocabulary = fields.count("vocabulary").map(|at| at.value);
+            assume.adapter = fields.boolean("adapter").map(|at| at.value);
             fields.finish();
         }
         let source = self.location(&title, &name, table, source, revision);

@@ -97,6 +97,7 @@ fn model() -> Value {
                 "images": { "type": "boolean", "description": "Can it read images?" },
                 "max_length": { "type": "integer", "minimum": 1, "description": "Longest sequence in tokens." },
                 "vocabulary": { "type": "integer", "minimum": 1, "description": "Number of tokens." },
+                "adapter": { "type": "boolean", "description": "Does a low-rank adapter stand beside its weights?" },
             }), &[]),
         }),
         &["source"],

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ArtifactKind {
-    /// A folder with `config.json`, `model.safetensors`, `tokenizer.json`, … under hub names.
+    /// A folder with `config.json`, `model.safetensors`, `tokenizer.json`, … under hub names; with `adapter_config.json` and
+    /// `adapter_model.safetensors` beside them, a model with an adapter.
     Model,
     /// Rows (`rows.jsonl`) and the images they name.
     Data,
@@ -51,6 +52,9 @@ pub struct ModelType {
     pub max_length: Option<usize>,
     /// Number of tokens the tokenizer knows.
     pub vocabulary: Option<usize>,
+    /// Does a low-rank adapter stand beside its weights?
+    #[serde(default)]
+    pub adapter: Option<bool>,
 }
 
 /// What `check` knows of a set of rows.

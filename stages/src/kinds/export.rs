@@ -23,27 +23,65 @@ pub enum Dtype {
     F16,
 }
 
+/// What becomes of a model's low-rank adapter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Adapter {
+    /// It becomes part of the exported weights.
+    #[default]
+    Merge,
+    /// It is exported alone, in PEFT's format, to be loaded on top of its base.
+    Peft,
+}
+
 /// Parameters of `export`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Params {
     /// Type of the numbers.
     pub dtype: Dtype,
+    /// Largest file of weights, as Hugging Face spells sizes: `5GB`, `500MiB`; left out: one file. No tensor is cut.
+    pub max_shard_size: Option<String>,
+    /// What becomes of a low-rank adapter.
+    pub adapter: Adapter,
+    /// Name of the adapter's base on the hub, or its folder: `base_model_name_or_path` for PEFT.
+    pub base: Option<String>,
 }
 
 impl StageKind for Export {
     const NAME: &'static str = "export";
     const VERSION: u32 = 1;
-    const SUMMARY: &'static str = "a folder that transformers and vLLM load unchanged";
+    const SUMMARY: &'static str = "a folder that transformers and vLLM load unchanged, or an adapter for PEFT";
     type Params = Params;
 
     fn ports(_params: &Params) -> Ports {
         Ports::new().input("model", ArtifactKind::Model).output("export", ArtifactKind::Export)
     }
 
-    fn validate(_params: &Params, _problems: &mut Problems) {}
+    fn validate(params: &Params, problems: &mut Problems) {
+        if let Some(size) = &params.max_shard_size
+            && bytes(size).is_none()
+        {
+            problems.param(
+                "max_shard_size",
+                format!("`{size}` is no size"),
+                "a whole number above 0 and KB, MB, GB (of 1000), KiB, MiB or GiB (of 1024): `5GB`",
+            );
+        }
+        let alone = params.adapter == Adapter::Peft;
+        if alone && (params.dtype != Dtype::F32 || params.max_shard_size.is_some()) {
+            let help = "leave out `dtype` and `max_shard_size`";
+            problems.param("adapter", "an adapter alone is one file of 32-bit floats", help);
+        }
+        if !alone && params.base.is_some() {
+            problems.param("base", "names the base of an adapter that is exported alone", "add `adapter = \"peft\"`");
+        }
+    }
 
-    fn types(_params: &Params, _inputs: &PortTypes, _problems: &mut Problems) -> PortTypes {
+    fn types(params: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
+        if params.adapter == Adapter::Peft && inputs.model("model").is_some_and(|model| model.adapter == Some(false)) {
+            problems.input("model", "has no adapter to export", "take out `adapter = \"peft\"`");
+        }
         PortTypes::default().with("export", ArtifactType::Export)
     }
 
@@ -54,47 +92,117 @@ impl StageKind for Export {
 
     #[cfg(feature = "compute")]
     fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
-        use curricle_datasets::fs;
+        run::run(params, context)
+    }
+}
 
-        use crate::model::weights::{self, Precision};
-        use crate::model::{ModelConfig, weights::load};
+/// A size as Hugging Face spells it, in bytes; none if it is no size.
+fn bytes(size: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 6] =
+        [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("KB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+    let (number, unit) = UNITS.iter().find_map(|(name, unit)| Some((size.strip_suffix(name)?, unit)))?;
+    number.trim().parse::<u64>().ok()?.checked_mul(*unit).filter(|bytes| *bytes > 0)
+}
 
+#[cfg(feature = "compute")]
+mod run {
+    use std::path::Path;
+
+    use curricle_datasets::fs;
+    use curricle_engine::stage::{StageContext, StageError};
+
+    use super::{Adapter, Dtype, Params, bytes};
+    use crate::inputs::copy_companions;
+    use crate::model::ModelConfig;
+    use crate::model::peft::{self, Peft};
+    use crate::model::weights::{self, Format, Precision};
+
+    pub(super) fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
         let failed = |error: &dyn std::fmt::Display| StageError::Failed(error.to_string());
         let input = context.input("model")?;
         let output = context.output("export")?;
         let device = crate::device::resolve(&context.runtime().device).map_err(|error| failed(&error))?;
         let config = ModelConfig::read(&input.path).map_err(|error| failed(&error))?;
-        let model = load(&input.path, &config, &device).map_err(|error| failed(&error))?;
-        let precision = match params.dtype {
-            Dtype::F32 => Precision::F32,
-            Dtype::Bf16 => Precision::Bf16,
-            Dtype::F16 => Precision::F16,
-        };
-        weights::save_as(&model, &config, &output, precision).map_err(|error| failed(&error))?;
-        crate::inputs::copy_companions(&input.path, &output)?;
-        let generation = output.join("generation_config.json");
-        if !generation.is_file() {
-            let tokens = config.tokens;
-            let text = serde_json::json!({
-                "bos_token_id": tokens.bos,
-                "do_sample": false,
-                "eos_token_id": tokens.eos,
-                "pad_token_id": tokens.pad,
-            });
-            fs::write(&generation, format!("{text:#}\n").as_bytes()).map_err(|error| failed(&error))?;
-        }
-        let dtype = match params.dtype {
-            Dtype::F32 => "float32",
-            Dtype::Bf16 => "bfloat16",
-            Dtype::F16 => "float16",
+        let model = weights::load(&input.path, &config, &device).map_err(|error| failed(&error))?;
+        copy_companions(&input.path, &output)?;
+        let (head, what, number_format) = match params.adapter {
+            Adapter::Peft => {
+                let Some(adapter) = peft::read(&input.path).map_err(|error| failed(&error))? else {
+                    return Err(StageError::Failed("the model has no adapter to export".to_owned()));
+                };
+                let adapter = Peft { base: params.base.clone().or(adapter.base), ..adapter };
+                peft::save(&model, &adapter, &output).map_err(|error| failed(&error))?;
+                let base = adapter.base.map(|base| format!("base_model: {base}\n")).unwrap_or_default();
+                (format!("library_name: peft\n{base}"), "A low-rank adapter of a Qwen2.5-VL model", "float32")
+            }
+            Adapter::Merge => {
+                let format = format(params);
+                weights::save_as(&model.merged(), &config, &output, format).map_err(|error| failed(&error))?;
+                generation(&config, &output)?;
+                let head = "library_name: transformers\npipeline_tag: image-text-to-text\n";
+                (head.to_owned(), "A Qwen2.5-VL model", format.precision.torch())
+            }
         };
         let card = format!(
-            "---\nlibrary_name: transformers\npipeline_tag: image-text-to-text\n---\n\n# {}\n\nA Qwen2.5-VL model, exported \
-             by curricle.\n\n- from: `{}`\n- stage key: `{}`\n- number format: {dtype}\n",
+            "---\n{head}---\n\n# {}\n\n{what}, exported by curricle.\n\n- from: `{}`\n- stage key: `{}`\n- number format: \
+             {number_format}\n",
             context.stage(),
             input.reference,
             context.key(),
         );
         fs::write(&output.join("README.md"), card.as_bytes()).map_err(|error| failed(&error))
+    }
+
+    fn format(params: &Params) -> Format {
+        let precision = match params.dtype {
+            Dtype::F32 => Precision::F32,
+            Dtype::Bf16 => Precision::Bf16,
+            Dtype::F16 => Precision::F16,
+        };
+        Format { precision, max_shard: params.max_shard_size.as_deref().and_then(bytes) }
+    }
+
+    /// Settings of generation, where the model has none.
+    fn generation(config: &ModelConfig, output: &Path) -> Result<(), StageError> {
+        let (path, tokens) = (output.join("generation_config.json"), config.tokens);
+        if path.is_file() {
+            return Ok(());
+        }
+        let text = serde_json::json!({
+            "bos_token_id": tokens.bos,
+            "do_sample": false,
+            "eos_token_id": tokens.eos,
+            "pad_token_id": tokens.pad,
+        });
+        fs::write(&path, format!("{text:#}\n").as_bytes()).map_err(|error| StageError::Failed(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_spelled_as_on_the_hub() {
+        assert_eq!([bytes("5GB"), bytes("500 MiB"), bytes("1KB")], [Some(5_000_000_000), Some(500 << 20), Some(1000)]);
+        for no in ["5", "GB", "-1GB", "0MB", "5gb", "1.5GB", "99999999999GB"] {
+            assert_eq!(bytes(no), None, "{no}");
+        }
+    }
+
+    #[test]
+    fn an_adapter_alone_is_one_file_of_an_adapted_model() {
+        let problems = |params: &str, adapter| {
+            let params: Params = serde_json::from_str(params).unwrap();
+            let mut problems = Problems::default();
+            Export::validate(&params, &mut problems);
+            let model = curricle_engine::stage::ModelType { adapter, ..Default::default() };
+            Export::types(&params, &PortTypes::default().with("model", ArtifactType::Model(model)), &mut problems);
+            problems.into_vec().len()
+        };
+        assert_eq!(problems(r#"{ "adapter": "peft", "base": "Qwen/Qwen2.5-VL-3B-Instruct" }"#, Some(true)), 0);
+        assert_eq!(problems(r#"{ "dtype": "bf16", "max_shard_size": "5GB" }"#, Some(true)), 0);
+        assert_eq!(problems(r#"{ "adapter": "peft", "dtype": "bf16" }"#, Some(false)), 2);
+        assert_eq!(problems(r#"{ "base": "x", "max_shard_size": "5 apples" }"#, None), 2);
     }
 }

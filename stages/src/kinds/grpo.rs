@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evaluate::{check_length, check_question_data, check_sampling};
 use super::sft::Decay;
+use crate::model::lora::{self, Lora};
 use crate::rl::reward::{REWARDS, Weights};
 use crate::rl::select::{Select, SelectKind};
 use crate::train::freeze::{self, Part};
@@ -111,6 +112,8 @@ pub struct Params {
     pub max_grad_norm: f64,
     /// Parts of the model that stay as they are.
     pub freeze: Vec<Part>,
+    /// Trains low-rank adapters, and leaves the weights as they are. A model that has an adapter goes on training it.
+    pub lora: Option<Lora>,
 }
 
 impl Default for Params {
@@ -142,6 +145,7 @@ impl Default for Params {
             eps: 1e-8,
             max_grad_norm: 1.0,
             freeze: Vec::new(),
+            lora: None,
         }
     }
 }
@@ -188,7 +192,8 @@ impl StageKind for Grpo {
     fn types(params: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
         check_question_data(inputs, problems);
         check_length(params.max_new_tokens, inputs, problems);
-        PortTypes::default().with("model", ArtifactType::Model(inputs.model("model").cloned().unwrap_or_default()))
+        let model = inputs.model("model").cloned().unwrap_or_default();
+        PortTypes::default().with("model", ArtifactType::Model(lora::flow(params.lora.as_ref(), model, problems)))
     }
 
     #[cfg(feature = "compute")]
@@ -254,6 +259,9 @@ fn validate_optimizer(params: &Params, problems: &mut Problems) {
         problems.param("betas", "each must be at least 0 and below 1", "usual values are [0.9, 0.999]");
     }
     freeze::validate(&params.freeze, problems);
+    if let Some(lora) = &params.lora {
+        lora.validate(&params.freeze, problems);
+    }
 }
 
 #[cfg(test)]
@@ -307,7 +315,7 @@ mod tests {
         let inputs = PortTypes::default()
             .with(
                 "model",
-                ArtifactType::Model(ModelType { images: Some(false), max_length: Some(64), vocabulary: None }),
+                ArtifactType::Model(ModelType { images: Some(false), max_length: Some(64), ..ModelType::default() }),
             )
             .with("data", ArtifactType::Data(DataType { images: Some(true), columns, ..DataType::default() }));
         let mut problems = Problems::default();

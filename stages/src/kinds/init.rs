@@ -175,7 +175,12 @@ impl StageKind for Init {
     }
 
     fn types(params: &Params, _inputs: &PortTypes, _problems: &mut Problems) -> PortTypes {
-        let model = ModelType { images: Some(true), max_length: Some(params.max_length), vocabulary: None };
+        let model = ModelType {
+            images: Some(true),
+            max_length: Some(params.max_length),
+            vocabulary: None,
+            adapter: Some(false),
+        };
         PortTypes::default().with("model", ArtifactType::Model(model))
     }
 

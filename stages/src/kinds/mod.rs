@@ -4,6 +4,7 @@ pub mod evaluate;
 pub mod export;
 pub mod grpo;
 pub mod init;
+pub mod merge;
 pub mod sft;
 pub mod synthesize;
 
@@ -16,5 +17,6 @@ pub static KINDS: &[&dyn AnyKind] = &[
     &Kind::<sft::Sft>::NEW,
     &Kind::<grpo::Grpo>::NEW,
     &Kind::<evaluate::Evaluate>::NEW,
+    &Kind::<merge::Merge>::NEW,
     &Kind::<export::Export>::NEW,
 ];

@@ -7,6 +7,7 @@ use curricle_engine::stage::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::lora::{self, Lora};
 use crate::train::freeze::{self, Part};
 use crate::train::schedule::Shape;
 
@@ -94,6 +95,8 @@ pub struct Params {
     pub max_grad_norm: f64,
     /// Parts of the model that stay as they are.
     pub freeze: Vec<Part>,
+    /// Trains low-rank adapters, and leaves the weights as they are. A model that has an adapter goes on training it.
+    pub lora: Option<Lora>,
     /// Longest row in tokens; left out: the model's own limit.
     pub max_length: Option<usize>,
     /// What to do with a longer row.
@@ -121,6 +124,7 @@ impl Default for Params {
             eps: 1e-8,
             max_grad_norm: 1.0,
             freeze: Vec::new(),
+            lora: None,
             max_length: None,
             too_long: TooLong::Refuse,
             look_every: 0,
@@ -181,6 +185,9 @@ impl StageKind for Sft {
             problems.param("betas", "each must be at least 0 and below 1", "usual values are [0.9, 0.999]");
         }
         freeze::validate(&params.freeze, problems);
+        if let Some(lora) = &params.lora {
+            lora.validate(&params.freeze, problems);
+        }
         if params.early_stop.as_ref().is_some_and(|stop| stop.patience == 0) {
             problems.param("early_stop.patience", "must be at least 1", "");
         }
@@ -213,7 +220,7 @@ impl StageKind for Sft {
         {
             problems.param("max_length", format!("the model's positions end at {limit}"), "");
         }
-        PortTypes::default().with("model", ArtifactType::Model(model))
+        PortTypes::default().with("model", ArtifactType::Model(lora::flow(params.lora.as_ref(), model, problems)))
     }
 
     #[cfg(not(feature = "compute"))]
@@ -234,14 +241,15 @@ mod run {
 
     use super::{Decay, Params, TooLong, Watched};
     use crate::inputs;
+    use crate::model::ModelConfig;
     use crate::model::tape::Keep;
-    use crate::model::{ModelConfig, weights};
     use crate::train::batch::Walk;
     use crate::train::checkpoint::Checkpoints;
     use crate::train::lanes::Lanes;
     use crate::train::meter::{Patience, Session, Shown, conduct};
     use crate::train::optimizer::AdamWConfig;
     use crate::train::schedule::Schedule;
+    use crate::train::start::Start;
     use crate::train::supervised::{Longer, Plan, Rows};
 
     const LOSS: Shown = Shown::lower("loss");
@@ -289,10 +297,10 @@ mod run {
                 Watched::ValLoss => Patience { watch: VAL_LOSS, by_looks: true, rounds: stop.patience },
             }),
         };
-        let model = weights::load(folder, &config, &device).map_err(|error| failed(&error))?;
-        crate::train::freeze::check(&model, &params.freeze)?;
+        let Start { model, config, end } =
+            Start::open(folder, params.lora.as_ref(), &params.freeze, context.seed(), &device)?;
         let plan = Plan {
-            config: config.clone(),
+            config,
             processor,
             data,
             val,
@@ -309,15 +317,14 @@ mod run {
             max_grad_norm: params.max_grad_norm,
             freeze: params.freeze.clone(),
             keep: Keep::when(runtime.gradient_checkpointing),
+            seed: context.seed(),
             device,
             lanes,
             checkpoints: Checkpoints::below(context.work_dir()),
             checkpoint_every: runtime.checkpoint_every,
         };
         let model = conduct(context, session, model, move |model, meter| plan.run(model, meter))?;
-        let output = context.output("model")?;
-        inputs::copy_companions(folder, &output)?;
-        weights::save(&model, &config, &output).map_err(|error| failed(&error))
+        end.write(&model, &context.output("model")?)
     }
 }
 

@@ -7,6 +7,7 @@ use burn::module::Module;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 
+use super::adapters::Site;
 use super::cache::LayerCache;
 use super::config::{TextConfig, VisionConfig};
 use super::linear::{Adapter, Linear};
@@ -106,6 +107,16 @@ impl TextAttention {
             context.reshape([rows, self.kv_heads, group, t, d]).permute([0, 3, 1, 2, 4]).reshape([n, width]);
         self.o_proj.forward(context_nd)
     }
+
+    /// Its linear layers below `name`.
+    pub(super) fn sites(&mut self, name: &str) -> Vec<Site<'_>> {
+        vec![
+            self.q_proj.site(format!("{name}.q_proj")),
+            self.k_proj.site(format!("{name}.k_proj")),
+            self.v_proj.site(format!("{name}.v_proj")),
+            self.o_proj.site(format!("{name}.o_proj")),
+        ]
+    }
 }
 
 /// Attention inside segments of a sequence of patches.
@@ -148,5 +159,12 @@ impl VisionAttention {
         let low_nr = adapter.lower(x_nd);
         let mut part = 0..;
         base.map(|y_nd| y_nd + adapter.raise_part(low_nr.clone(), part.next().unwrap_or_default(), maps.len()))
+    }
+
+    /// Its linear layers below `name`.
+    pub(super) fn sites(&mut self, name: &str) -> Vec<Site<'_>> {
+        let weights = vec![&mut self.q.weight, &mut self.k.weight, &mut self.v.weight];
+        let fused = Site { name: format!("{name}.qkv"), weights, adapter: &mut self.lora };
+        vec![fused, self.proj.site(format!("{name}.proj"))]
     }
 }

@@ -99,16 +99,6 @@ impl Adapter {
         self.a.val().matmul(self.b.val()) * self.scale
     }
 
-    /// The rank.
-    pub fn rank(&self) -> usize {
-        self.a.lazy_shape()[1]
-    }
-
-    /// The probability to drop an input value.
-    pub fn dropout(&self) -> f64 {
-        self.dropout
-    }
-
     /// Draws what the next passes drop from here; none drops nothing.
     pub fn set_noise(&mut self, noise: Option<[u8; 32]>) {
         self.noise = noise;

@@ -6,6 +6,7 @@ use burn::module::Module;
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
+use super::adapters::Site;
 use super::linear::Linear;
 
 /// Gated MLP.
@@ -32,5 +33,14 @@ impl Mlp {
         let gate_nf = self.gate_proj.forward(x_nd.clone());
         let up_nf = self.up_proj.forward(x_nd);
         self.down_proj.forward(gate_nf.clone() * sigmoid(gate_nf) * up_nf)
+    }
+
+    /// Its linear layers below `name`.
+    pub(super) fn sites(&mut self, name: &str) -> Vec<Site<'_>> {
+        vec![
+            self.gate_proj.site(format!("{name}.gate_proj")),
+            self.up_proj.site(format!("{name}.up_proj")),
+            self.down_proj.site(format!("{name}.down_proj")),
+        ]
     }
 }

@@ -17,6 +17,8 @@ pub mod config;
 pub mod generation;
 
 #[cfg(feature = "compute")]
+mod adapters;
+#[cfg(feature = "compute")]
 mod attention;
 #[cfg(feature = "compute")]
 pub mod batch;
@@ -27,7 +29,8 @@ pub mod generate;
 #[cfg(feature = "compute")]
 mod init;
 #[cfg(feature = "compute")]
-pub mod linear;
+mod linear;
+pub mod lora;
 #[cfg(feature = "compute")]
 mod mlp;
 #[cfg(feature = "compute")]
@@ -35,7 +38,11 @@ mod names;
 #[cfg(feature = "compute")]
 mod norm;
 #[cfg(feature = "compute")]
+pub mod peft;
+#[cfg(feature = "compute")]
 mod position;
+#[cfg(feature = "compute")]
+mod resize;
 #[cfg(feature = "compute")]
 mod rope;
 #[cfg(feature = "compute")]
@@ -53,6 +60,8 @@ pub mod weights;
 #[cfg(feature = "compute")]
 mod window;
 
+#[cfg(feature = "compute")]
+pub use adapters::Noise;
 #[cfg(feature = "compute")]
 pub use batch::{Batch, Padding, VisionBatch};
 pub use config::ModelConfig;

@@ -23,6 +23,14 @@ const IN_MEMORY: &[(&str, &str)] = &[("model.language_model.", "model."), ("mode
 /// The parts of the fused tensor of a vision block, in stored order.
 const FUSED: [&str; 3] = [".attn.q.", ".attn.k.", ".attn.v."];
 
+/// Ends of our paths of an adapter, and of PEFT's names.
+const ADAPTER: [(&str, &str); 2] = [(".lora.a", ".lora_A.weight"), (".lora.b", ".lora_B.weight")];
+
+/// Is the parameter at this path one of an adapter?
+pub fn is_adapter(path: &str) -> bool {
+    ADAPTER.iter().any(|(end, _)| path.ends_with(end))
+}
+
 /// Where a parameter of ours lies in a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Slot {
@@ -48,6 +56,11 @@ impl Slot {
         if let Some(part) = part {
             name = name.replace(FUSED[part], ".attn.qkv.");
         }
+        // The adapter of the fused layer has no field of its own to be named after.
+        name = name.replace(".attn.lora.", ".attn.qkv.lora.");
+        if let Some((end, theirs)) = ADAPTER.iter().find(|(end, _)| name.ends_with(end)) {
+            name = format!("{}{theirs}", name.trim_end_matches(end));
+        }
         let transposed = ours.len() == 2 && path != "text.embed_tokens";
         let mut shape = ours.to_vec();
         if transposed {
@@ -62,30 +75,40 @@ impl Slot {
         Self { name, shape, part, ours: ours.to_vec(), transposed }
     }
 
-    /// Our values from the whole stored tensor's.
-    pub fn take(&self, stored: &[f32]) -> Vec<f32> {
-        let count = self.ours.iter().product::<usize>();
-        let first = self.part.unwrap_or(0) * count;
-        let values = &stored[first..first + count];
-        if self.transposed { transpose(values, self.ours[1], self.ours[0]) } else { values.to_vec() }
+    /// Our values from the whole stored tensor's, which `stored` gives by their index.
+    pub fn take(&self, stored: impl Fn(usize) -> f32) -> Vec<f32> {
+        let mut values = vec![0.0; self.ours.iter().product()];
+        self.pairs(|ours, theirs| values[ours] = stored(theirs));
+        values
     }
 
-    /// Writes our values to their place in the whole stored tensor.
-    pub fn put(&self, values: &[f32], stored: &mut [f32]) {
-        let first = self.part.unwrap_or(0) * values.len();
-        let target = &mut stored[first..first + values.len()];
-        if self.transposed {
-            target.copy_from_slice(&transpose(values, self.ours[0], self.ours[1]));
-        } else {
-            target.copy_from_slice(values);
+    /// Tells `put` where in the whole stored tensor each of our values lies.
+    pub fn put(&self, values: &[f32], mut put: impl FnMut(usize, f32)) {
+        self.pairs(|ours, theirs| put(theirs, values[ours]));
+    }
+
+    /// Index of each value with us and in the whole stored tensor.
+    fn pairs(&self, mut each: impl FnMut(usize, usize)) {
+        let count = self.ours.iter().product::<usize>();
+        let first = self.part.unwrap_or(0) * count;
+        if !self.transposed {
+            (0..count).for_each(|index| each(index, first + index));
+            return;
+        }
+        // In tiles: a whole row of one side is a whole column of the other, and would miss the cache at every step.
+        let (rows, columns) = (self.ours[0], self.ours[1]);
+        for (row, column) in (0..rows).step_by(TILE).flat_map(|r| (0..columns).step_by(TILE).map(move |c| (r, c))) {
+            for r in row..rows.min(row + TILE) {
+                for c in column..columns.min(column + TILE) {
+                    each(r * columns + c, first + c * rows + r);
+                }
+            }
         }
     }
 }
 
-/// `[rows, columns]` row-major → `[columns, rows]` row-major.
-fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    (0..columns).flat_map(|c| (0..rows).map(move |r| values[r * columns + c])).collect()
-}
+/// Side of the squares in which a matrix is turned.
+const TILE: usize = 32;
 
 /// The hub's name of a name that may be an in-memory one.
 pub(crate) fn hub_name(name: &str) -> String {
@@ -145,16 +168,17 @@ pub fn parameters<M: Module>(module: &M) -> Vec<Named> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Slot, hub_name};
+    use super::{Slot, hub_name, is_adapter};
 
     #[test]
     fn a_linear_weight_is_turned_and_back() {
         let slot = Slot::new("text.layers.3.self_attn.q_proj.weight", &[2, 3]);
         assert_eq!((slot.name.as_str(), &slot.shape[..]), ("model.layers.3.self_attn.q_proj.weight", &[3, 2][..]));
         let stored = [1., 2., 3., 4., 5., 6.];
-        assert_eq!(slot.take(&stored), [1., 3., 5., 2., 4., 6.]);
+        let ours = slot.take(|i| stored[i]);
+        assert_eq!(ours, [1., 3., 5., 2., 4., 6.]);
         let mut back = [0.; 6];
-        slot.put(&slot.take(&stored), &mut back);
+        slot.put(&ours, |i, value| back[i] = value);
         assert_eq!(back.map(f32::to_bits), stored.map(f32::to_bits));
     }
 
@@ -162,8 +186,30 @@ mod tests {
     fn thirds_of_the_fused_tensor_are_rows() {
         let slot = Slot::new("visual.blocks.0.attn.v.weight", &[1, 1]);
         assert_eq!((slot.name.as_str(), &slot.shape[..]), ("visual.blocks.0.attn.qkv.weight", &[3, 1][..]));
-        assert_eq!(slot.take(&[7., 8., 9.]), [9.]);
-        assert_eq!(Slot::new("visual.blocks.0.attn.k.bias", &[2]).take(&[1., 2., 3., 4., 5., 6.]), [3., 4.]);
+        assert_eq!(slot.take(|i| [7., 8., 9.][i]), [9.]);
+        assert_eq!(Slot::new("visual.blocks.0.attn.k.bias", &[2]).take(|i| i as f32), [2., 3.]);
+    }
+
+    #[test]
+    fn matrices_wider_than_a_tile_are_turned_whole() {
+        let slot = Slot::new("text.layers.3.self_attn.q_proj.weight", &[33, 70]);
+        let ours = slot.take(|i| i as f32);
+        assert!((0..33 * 70).all(|i| ours[i] as usize == (i % 70) * 33 + i / 70));
+    }
+
+    #[test]
+    fn adapters_have_the_names_of_peft() {
+        for (path, name) in [
+            ("text.layers.3.mlp.up_proj.lora.a", "model.layers.3.mlp.up_proj.lora_A.weight"),
+            ("visual.blocks.0.attn.lora.b", "visual.blocks.0.attn.qkv.lora_B.weight"),
+            ("visual.blocks.0.attn.proj.lora.b", "visual.blocks.0.attn.proj.lora_B.weight"),
+            ("visual.merger.inner.lora.a", "visual.merger.mlp.0.lora_A.weight"),
+            ("lm_head.lora.a", "lm_head.lora_A.weight"),
+        ] {
+            let slot = Slot::new(path, &[3, 2]);
+            assert_eq!((slot.name.as_str(), &slot.shape[..]), (name, &[2, 3][..]));
+            assert!(is_adapter(path) && !is_adapter(&path.replace(".lora", "")));
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use burn::nn::Initializer;
 use burn::tensor::module::embedding;
 use burn::tensor::{Device, Int, Tensor};
 
+use super::adapters::Site;
 use super::attention::TextAttention;
 use super::cache::{KvCache, LayerCache};
 use super::config::TextConfig;
@@ -77,6 +78,17 @@ impl TextModel {
         let mut states = Vec::with_capacity(self.layers.len());
         self.run(x_nd, context, None, |x_nd| states.push(x_nd.clone()));
         states
+    }
+
+    /// The linear layers.
+    pub(super) fn sites(&mut self) -> Vec<Site<'_>> {
+        let mut sites = Vec::new();
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            let name = format!("model.layers.{index}");
+            sites.extend(layer.self_attn.sites(&format!("{name}.self_attn")));
+            sites.extend(layer.mlp.sites(&format!("{name}.mlp")));
+        }
+        sites
     }
 
     fn run(

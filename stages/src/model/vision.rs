@@ -7,6 +7,7 @@ use burn::module::Module;
 use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 
+use super::adapters::Site;
 use super::attention::VisionAttention;
 use super::batch::VisionBatch;
 use super::config::{MERGE, PATCH_VALUES, VisionConfig};
@@ -94,6 +95,19 @@ impl VisionTower {
             blocks.push(x_nd.clone());
         }
         VisionStates { blocks, merged: self.merger.forward(x_nd) }
+    }
+
+    /// The linear layers; the patch embedding is a convolution on the hub, and left out.
+    pub(super) fn sites(&mut self) -> Vec<Site<'_>> {
+        let mut sites = Vec::new();
+        for (index, block) in self.blocks.iter_mut().enumerate() {
+            let name = format!("visual.blocks.{index}");
+            sites.extend(block.attn.sites(&format!("{name}.attn")));
+            sites.extend(block.mlp.sites(&format!("{name}.mlp")));
+        }
+        sites.push(self.merger.inner.site("visual.merger.mlp.0".to_owned()));
+        sites.push(self.merger.outer.site("visual.merger.mlp.2".to_owned()));
+        sites
     }
 
     /// Patches → `[patches, D]`.

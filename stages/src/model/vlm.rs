@@ -3,13 +3,15 @@
 //! Reference: `Qwen2_5_VLForConditionalGeneration`. Freezing a part is done by not tracking its parameters; nothing here
 //! knows about it.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::{Device, IndexingUpdateOp, Tensor};
 
+use super::adapters::Site;
 use super::batch::{Batch, VisionBatch};
 use super::cache::KvCache;
 use super::config::ModelConfig;
 use super::linear::Linear;
+use super::resize::with_mean_rows;
 use super::text::{Context, TextModel};
 use super::vision::VisionTower;
 
@@ -41,6 +43,24 @@ impl Qwen2_5Vl {
     /// The language model.
     pub fn text(&self) -> &TextModel {
         &self.text
+    }
+
+    /// Adds `more` mean rows to the embedding, and to the head where it has weights of its own.
+    pub(super) fn grow(&mut self, more: usize) {
+        self.text.embed_tokens = with_mean_rows(&self.text.embed_tokens, more);
+        if let Some(head) = &mut self.lm_head {
+            // The head's rows are the columns of its weight.
+            let rows = Param::from_tensor(head.weight.val().transpose());
+            head.weight = Param::from_tensor(with_mean_rows(&rows, more).val().transpose());
+        }
+    }
+
+    /// Every linear layer, under its name on the hub.
+    pub(super) fn sites(&mut self) -> Vec<Site<'_>> {
+        let mut sites = self.visual.sites();
+        sites.extend(self.text.sites());
+        sites.extend(self.lm_head.as_mut().map(|head| head.site("lm_head".to_owned())));
+        sites
     }
 
     /// Embedded words with the images' tokens in their places, `[B·T, D]`.

@@ -11,12 +11,14 @@ use super::select::Selection;
 use super::step::{Step, Trainer};
 use super::update::Learner;
 use crate::kinds::grpo::Params;
+use crate::model::Qwen2_5Vl;
 use crate::model::tape::Keep;
-use crate::model::{ModelConfig, Qwen2_5Vl, weights};
 use crate::train::checkpoint::{self, Checkpoint, CheckpointError, Checkpoints};
+use crate::train::freeze::Learns;
 use crate::train::lanes::Lanes;
 use crate::train::meter::{Meter, Numbers, Session, Shown, conduct};
 use crate::train::optimizer::{AdamW, AdamWConfig};
+use crate::train::start::Start;
 
 /// Runs the stage.
 ///
@@ -26,10 +28,8 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let device = crate::device::resolve(&context.runtime().device)
         .map_err(|error| StageError::while_doing("finding the device", error))?;
     let (model_dir, data) = (&context.input("model")?.path, context.input("data")?);
-    let reading = |error: &dyn std::fmt::Display| StageError::while_doing("reading the model", error);
-    let config = ModelConfig::read(model_dir).map_err(|error| reading(&error))?;
-    let start = weights::load(model_dir, &config, &device).map_err(|error| reading(&error))?;
-    crate::train::freeze::check(&start, &params.freeze)?;
+    let Start { model: start, config, end } =
+        Start::open(model_dir, params.lora.as_ref(), &params.freeze, context.seed(), &device)?;
     let questions = Questions::open(data, model_dir, &config, params.max_new_tokens, params.instruction.as_deref())?;
     let trainer = Trainer {
         params: params.clone(),
@@ -37,7 +37,7 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
         reference: (params.kl.coef > 0.0).then(|| start.clone()),
         lanes: Lanes::new(context.runtime().threads, &device)
             .map_err(|error| StageError::while_doing("starting threads", error))?,
-        config: config.clone(),
+        config,
         questions,
         device,
         keep: Keep::when(context.runtime().gradient_checkpointing),
@@ -47,9 +47,7 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let session = Session { steps: params.steps, rounds: 1, by_step: shown(), by_look: Vec::new(), patience: None };
     let body = move |start: Qwen2_5Vl, meter: &mut Meter| train(&trainer, &checkpoints, every, start, meter);
     let model = conduct(context, session, start, body)?;
-    let output = context.output("model")?;
-    weights::save(&model, &config, &output).map_err(|error| StageError::while_doing("writing the model", error))?;
-    crate::inputs::copy_companions(model_dir, &output)
+    end.write(&model, &context.output("model")?)
 }
 
 /// The loop: from the newest checkpoint, or the start, to the last step.
@@ -76,7 +74,7 @@ fn train(
         meter.step(done, numbers(&step));
         let stop = meter.should_stop() && done < trainer.params.steps;
         if stop || (every > 0 && done % every == 0) {
-            save(checkpoints, done, &learner).map_err(trouble)?;
+            save(checkpoints, done, &learner, &trainer.params).map_err(trouble)?;
             meter.report(StageEvent::Checkpoint { step: done });
         }
         if stop {
@@ -86,14 +84,15 @@ fn train(
     Ok(learner.model)
 }
 
-fn save(checkpoints: &Checkpoints, step: usize, learner: &Learner) -> Result<(), CheckpointError> {
-    let mut tensors = checkpoint::weights(&learner.model);
+fn save(checkpoints: &Checkpoints, step: usize, learner: &Learner, params: &Params) -> Result<(), CheckpointError> {
+    let mut tensors = checkpoint::weights(&learner.model, &Learns::of(&learner.model, &params.freeze));
     tensors.extend(learner.optimizer.save(&learner.model));
     checkpoints.save(step, &tensors, json!({}))
 }
 
 fn restore(found: &Checkpoint, learner: Learner, params: &Params) -> Result<Learner, CheckpointError> {
-    let model = found.restore(learner.model)?;
+    let learns = Learns::of(&learner.model, &params.freeze);
+    let model = found.restore(learner.model, &learns)?;
     let optimizer = AdamW::restore(adamw(params), &model, |name| found.tensor(name));
     Ok(Learner { model, optimizer })
 }

@@ -18,7 +18,7 @@ use super::objective::{Loss, Tokens, grpo};
 use super::seed::{Purpose, stream};
 use crate::kinds::grpo::Params;
 use crate::model::tape::Keep;
-use crate::model::{Batch, ModelConfig, Padding, Qwen2_5Vl};
+use crate::model::{Batch, ModelConfig, Noise, Padding, Qwen2_5Vl};
 use crate::train::clip::global_norm;
 use crate::train::gradients::Gradients;
 use crate::train::lanes::Lanes;
@@ -108,26 +108,34 @@ impl Updater<'_> {
             if updates > 1 {
                 order.shuffle(&mut stream(self.seed, Purpose::Shuffle, &[step as u64, epoch as u64]));
             }
-            for batch in order.chunks(samples.len().div_ceil(updates)) {
+            for (update, batch) in order.chunks(samples.len().div_ceil(updates)).enumerate() {
                 let report;
-                (learner, report) = self.optimize(lr, learner, batch.to_vec());
+                (learner, report) = self.optimize([step, epoch, update], lr, learner, batch.to_vec());
                 reports.push(report);
             }
         }
         (learner, Report::mean(&reports))
     }
 
-    /// One optimizer step.
-    fn optimize(&self, lr: f64, learner: Learner, mut batch: Vec<&Prepared<'_>>) -> (Learner, Report) {
+    /// One optimizer step; `place` is its rollout, pass and number.
+    fn optimize(
+        &self,
+        place: [usize; 3],
+        lr: f64,
+        learner: Learner,
+        mut batch: Vec<&Prepared<'_>>,
+    ) -> (Learner, Report) {
         batch.sort_by_key(|prepared| prepared.sample.sequence.ids.len());
         let lengths: Vec<usize> = batch.iter().map(|prepared| prepared.sample.tokens).collect();
         let weights = token_weights(self.params.mean, &lengths);
         let size = self.params.micro_batch;
-        let jobs = batch.chunks(size).zip(weights.chunks(size));
-        let model = &learner.model;
+        let jobs = batch.chunks(size).zip(weights.chunks(size)).enumerate();
+        let [step, epoch, update] = place.map(|number| number as u64);
+        let noisy =
+            |micro| learner.model.clone().with_noise(Some(Noise::new(self.seed, &[step, epoch, update, micro])));
         let (gradients, mut report) = self.lanes.fold(
             jobs,
-            |(micro, weights)| self.backward(model, micro, weights),
+            |(index, (micro, weights))| self.backward(&noisy(index as u64), micro, weights),
             (Gradients::default(), Report::default()),
             |(sum, report), (gradients, more)| (sum.plus(gradients), report.plus(more)),
         );

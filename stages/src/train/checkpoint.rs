@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! step-00000040/
-//!   tensors.safetensors    weights.<field path>, adamw.<what>.<field path>
+//!   tensors.safetensors    weights.<field path> of what learns, adamw.<what>.<field path>
 //!   state.json             step, digest of the tensors, and whatever the loop keeps
 //! ```
 //!
@@ -22,6 +22,7 @@ use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::freeze::Learns;
 use super::gradients::Path as FieldPath;
 
 /// A tensor under its name in a checkpoint.
@@ -149,9 +150,9 @@ impl Checkpoint {
         self.tensors.get(name).cloned()
     }
 
-    /// `model` with the weights that [`weights`] named; every one must be there.
-    pub fn restore<M: Module>(&self, model: M) -> Result<M, CheckpointError> {
-        let mut restore = Restore { path: FieldPath::default(), from: self, missing: None };
+    /// `model` with the weights that [`weights`] named; every one must be there. The others stay as they are.
+    pub fn restore<M: Module>(&self, model: M, learns: &Learns) -> Result<M, CheckpointError> {
+        let mut restore = Restore { path: FieldPath::default(), from: self, learns, missing: None };
         let model = model.map(&mut restore);
         match restore.missing {
             None => Ok(model),
@@ -167,21 +168,22 @@ pub fn names<M: Module>(model: &M) -> Vec<String> {
     visit.out.into_iter().map(|(name, _)| name).collect()
 }
 
-/// A module's weights under the names that [`Checkpoint::restore`] looks for.
-pub fn weights<M: Module>(model: &M) -> Vec<Named> {
-    let mut visit = Visit { data: true, ..Visit::default() };
+/// A module's learning weights under the names that [`Checkpoint::restore`] looks for.
+pub fn weights<M: Module>(model: &M, learns: &Learns) -> Vec<Named> {
+    let mut visit = Visit { data: Some(learns), ..Visit::default() };
     model.visit(&mut visit);
     visit.out.into_iter().filter_map(|(name, data)| Some((format!("weights.{name}"), data?))).collect()
 }
 
 #[derive(Default)]
-struct Visit {
+struct Visit<'a> {
     path: FieldPath,
-    data: bool,
+    /// Whose values are wanted.
+    data: Option<&'a Learns>,
     out: Vec<(String, Option<TensorData>)>,
 }
 
-impl ModuleVisitor for Visit {
+impl ModuleVisitor for Visit<'_> {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.enter(name);
     }
@@ -191,14 +193,16 @@ impl ModuleVisitor for Visit {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let data = self.data.then(|| param.val().inner().into_data());
-        self.out.push((self.path.to_string(), data));
+        let path = self.path.to_string();
+        let wanted = self.data.is_some_and(|learns| learns.at(&path));
+        self.out.push((path, wanted.then(|| param.val().inner().into_data())));
     }
 }
 
 struct Restore<'a> {
     path: FieldPath,
     from: &'a Checkpoint,
+    learns: &'a Learns,
     missing: Option<String>,
 }
 
@@ -213,6 +217,9 @@ impl ModuleMapper for Restore<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.path.to_string();
+        if !self.learns.at(&name) {
+            return param;
+        }
         let (id, tensor, mapper) = param.consume();
         let new = match self.from.tensor(&format!("weights.{name}")) {
             Some(data) if *data.shape() == tensor.shape() => {

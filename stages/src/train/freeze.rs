@@ -49,7 +49,7 @@ pub fn validate(frozen: &[Part], problems: &mut Problems) {
 }
 
 #[cfg(feature = "compute")]
-pub use tracked::{check, tracked};
+pub use tracked::{Learns, check, tracked};
 
 #[cfg(feature = "compute")]
 mod tracked {
@@ -58,30 +58,51 @@ mod tracked {
     use curricle_engine::stage::StageError;
 
     use super::Part;
+    use crate::model::weights::is_adapter;
     use crate::train::checkpoint::names;
     use crate::train::gradients::Path;
 
+    /// Which parameters of a model learn: none of a frozen part, and where there are adapters, only they.
+    #[derive(Debug, Clone)]
+    pub struct Learns {
+        frozen: Vec<Part>,
+        adapters: bool,
+    }
+
+    impl Learns {
+        /// Of a model with these parts frozen.
+        pub fn of<M: Module>(model: &M, frozen: &[Part]) -> Self {
+            Self { frozen: frozen.to_vec(), adapters: names(model).iter().any(|path| is_adapter(path)) }
+        }
+
+        /// Does the parameter at this path of fields learn?
+        pub fn at(&self, path: &str) -> bool {
+            is_adapter(path) == self.adapters && !self.frozen.contains(&Part::of(path))
+        }
+    }
+
     /// Refuses a model with nothing to learn. One whose head is tied has no [`Part::Head`]: only the model can tell.
     pub fn check<M: Module>(model: &M, frozen: &[Part]) -> Result<(), StageError> {
-        if names(model).iter().all(|path| frozen.contains(&Part::of(path))) {
-            return Err(StageError::Failed(
-                "`freeze` names every part that this model has: nothing would learn".into(),
-            ));
+        let learns = Learns::of(model, frozen);
+        if !names(model).iter().any(|path| learns.at(path)) {
+            let has = if learns.adapters { "that has an adapter" } else { "that this model has" };
+            return Err(StageError::Failed(format!("`freeze` names every part {has}: nothing would learn")));
         }
         Ok(())
     }
 
-    /// The model with every parameter outside `frozen` as a fresh leaf of the tape; frozen ones stay plain, so they cost
-    /// neither a gradient nor a saved input.
+    /// The model with every parameter that learns as a fresh leaf of the tape; the others stay plain, so they cost neither
+    /// a gradient nor a saved input.
     ///
     /// Leaves are new on every call: two threads that share a leaf would share one graph, and wait for each other.
     pub fn tracked<M: Module>(model: M, frozen: &[Part]) -> M {
-        model.map(&mut Track { path: Path::default(), frozen })
+        let learns = Learns::of(&model, frozen);
+        model.map(&mut Track { path: Path::default(), learns: &learns })
     }
 
     struct Track<'a> {
         path: Path,
-        frozen: &'a [Part],
+        learns: &'a Learns,
     }
 
     impl ModuleMapper for Track<'_> {
@@ -94,10 +115,10 @@ mod tracked {
         }
 
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let frozen = self.frozen.contains(&Part::of(&self.path.to_string()));
+            let learns = self.learns.at(&self.path.to_string());
             let (id, tensor, mapper) = param.consume();
             let plain = tensor.inner();
-            let tensor = if frozen { plain } else { plain.autodiff().require_grad() };
+            let tensor = if learns { plain.autodiff().require_grad() } else { plain };
             Param::from_mapped_value(id, tensor, mapper)
         }
     }

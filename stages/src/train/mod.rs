@@ -31,4 +31,6 @@ pub mod optimizer;
 #[cfg(feature = "compute")]
 mod relay;
 #[cfg(feature = "compute")]
+pub mod start;
+#[cfg(feature = "compute")]
 pub mod supervised;

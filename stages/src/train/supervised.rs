@@ -17,7 +17,7 @@ use serde_json::json;
 use super::batch::Walk;
 use super::checkpoint::{Checkpoints, weights};
 use super::clip::global_norm;
-use super::freeze::Part;
+use super::freeze::{Learns, Part};
 use super::gradients::Gradients;
 use super::lanes::Lanes;
 use super::learn::Pass;
@@ -27,7 +27,7 @@ use super::meter::{History, Meter, Numbers};
 use super::optimizer::{AdamW, AdamWConfig};
 use super::schedule::Schedule;
 use crate::model::tape::Keep;
-use crate::model::{Batch, ModelConfig, Padding, Qwen2_5Vl};
+use crate::model::{Batch, ModelConfig, Noise, Padding, Qwen2_5Vl};
 
 /// Rows of one forward pass.
 pub struct Piece {
@@ -200,6 +200,8 @@ pub struct Plan {
     pub freeze: Vec<Part>,
     /// What a forward pass keeps for its backward pass.
     pub keep: Keep,
+    /// Root of what is drawn at random in a pass.
+    pub seed: u64,
     /// Where it computes.
     pub device: Device,
     /// On how many threads.
@@ -221,7 +223,8 @@ impl Plan {
         let failed = |error: super::checkpoint::CheckpointError| StageError::Failed(error.to_string());
         let (mut model, mut adamw, mut saved) = (model, AdamW::new(self.adamw), 0);
         if let Some(found) = self.checkpoints.latest(|said| meter.log(said)) {
-            model = found.restore(model).map_err(failed)?;
+            let learns = Learns::of(&model, &self.freeze);
+            model = found.restore(model, &learns).map_err(failed)?;
             adamw = AdamW::restore(self.adamw, &model, |name| found.tensor(name));
             saved = found.step;
             let history = serde_json::from_value::<History>(found.state["history"].clone());
@@ -231,7 +234,7 @@ impl Plan {
             let due = self.checkpoint_every > 0 && step > 0 && step.is_multiple_of(self.checkpoint_every);
             let stop = meter.should_stop();
             if (due || stop) && step != saved {
-                let mut tensors = weights(&model);
+                let mut tensors = weights(&model, &Learns::of(&model, &self.freeze));
                 tensors.extend(adamw.save(&model));
                 let state = json!({ "history": meter.history() });
                 self.checkpoints.save(step, &tensors, state).map_err(failed)?;
@@ -259,7 +262,7 @@ impl Plan {
         let began = Instant::now();
         let pieces = self.walk.step(step, &self.data.lengths);
         let tokens: usize = pieces.iter().flatten().map(|row| self.data.lengths[*row]).sum();
-        let (gradients, loss) = self.gradients(&model, pieces)?;
+        let (gradients, loss) = self.gradients(&model, step, pieces)?;
         let (gradients, norm) = global_norm(gradients, self.max_grad_norm);
         if !norm.is_finite() {
             return Err(StageError::Failed(format!(
@@ -279,9 +282,16 @@ impl Plan {
     }
 
     /// Gradients and mean loss over the target tokens of all `pieces`.
-    fn gradients(&self, model: &Qwen2_5Vl, pieces: Vec<Vec<usize>>) -> Result<(Gradients, f64), StageError> {
+    fn gradients(
+        &self,
+        model: &Qwen2_5Vl,
+        step: usize,
+        pieces: Vec<Vec<usize>>,
+    ) -> Result<(Gradients, f64), StageError> {
         let targets: usize = pieces.iter().flatten().map(|row| self.data.targets[*row]).sum();
-        let jobs: Vec<_> = pieces.into_iter().map(|piece| (piece, model.clone())).collect();
+        let place = |index: usize| Noise::new(self.seed, &[step as u64, index as u64]);
+        let noisy = |(index, piece)| (piece, model.clone().with_noise(Some(place(index))));
+        let jobs: Vec<_> = pieces.into_iter().enumerate().map(noisy).collect();
         let work = |(rows, model): (Vec<usize>, Qwen2_5Vl)| {
             let piece = self.piece(&self.data, &rows, 1.0 / targets as f64)?;
             let output = TrainStep::step(&model, piece);

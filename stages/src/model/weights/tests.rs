@@ -1,7 +1,8 @@
 use std::fs;
 
-use super::{Precision, export, load, save, save_as};
+use super::{Format, Precision, export, load, save, save_as};
 use crate::model::fixture;
+use crate::testing::peak;
 
 #[test]
 fn what_is_saved_comes_back_and_is_always_the_same_bytes() {
@@ -37,7 +38,7 @@ fn sixteen_bits_and_untied_heads_come_back() {
     // Half a unit in the last place: 8 bits of bfloat16; 11 of float16, and its steps of 2⁻²⁴ next to zero.
     let formats = [(Precision::Bf16, "bfloat16", 256.0, 0.0), (Precision::F16, "float16", 2048.0, 2_f32.powi(-25))];
     for (precision, name, steps, smallest) in formats {
-        save_as(&model, &config, dir.path(), precision).unwrap();
+        save_as(&model, &config, dir.path(), Format { precision, max_shard: None }).unwrap();
         assert!(fs::read_to_string(dir.path().join("config.json")).unwrap().contains(&format!("\"{name}\"")));
         let (wide, narrow) = (export(&model), export(&load(dir.path(), &config, &device).unwrap()));
         assert!(wide.contains_key("lm_head.weight"));
@@ -95,4 +96,69 @@ fn shards_are_read_and_may_not_lie_elsewhere() {
     assert_eq!(export(&load(dir.path(), &config, &device).unwrap()), export(&config.init(7, &device)));
     fs::write(&index, r#"{"weight_map": {"model.norm.weight": "../part-1.safetensors"}}"#).unwrap();
     assert!(load(dir.path(), &config, &device).unwrap_err().to_string().contains("same folder"));
+}
+
+#[test]
+fn large_models_go_into_shards_and_come_back() {
+    let (config, device, dir) = (fixture::config(), fixture::device(), tempfile::tempdir().unwrap());
+    let model = config.init(7, &device);
+    let max = 12_000;
+    for precision in [Precision::F32, Precision::Bf16] {
+        let dir = dir.path().join(format!("{precision:?}"));
+        fs::create_dir(&dir).unwrap();
+        save_as(&model, &config, &dir, Format { precision, max_shard: Some(max) }).unwrap();
+        assert!(!dir.join("model.safetensors").exists());
+        let index: serde_json::Value =
+            serde_json::from_slice(&fs::read(dir.join("model.safetensors.index.json")).unwrap()).unwrap();
+        let places = index["weight_map"].as_object().unwrap();
+        let tensors = export(&model);
+        assert_eq!(places.keys().collect::<Vec<_>>(), tensors.keys().collect::<Vec<_>>());
+        let files: std::collections::BTreeSet<_> = places.values().map(|file| file.as_str().unwrap()).collect();
+        let (mut bytes, count) = (0, files.len());
+        assert!(count > 2);
+        for (number, file) in files.into_iter().enumerate() {
+            assert_eq!(file, format!("model-{:05}-of-{count:05}.safetensors", number + 1));
+            let stored = fs::read(dir.join(file)).unwrap();
+            let stored = safetensors::SafeTensors::deserialize(&stored).unwrap();
+            let size: usize = stored.iter().map(|(_, view)| view.data().len()).sum();
+            assert!(size as u64 <= max || stored.len() == 1, "{file} has {size} bytes");
+            assert!(stored.names().iter().all(|name| places[*name] == *file));
+            bytes += size;
+        }
+        let values: usize = tensors.values().map(|(_, values)| values.len()).sum();
+        assert_eq!(index["metadata"]["total_size"], bytes);
+        assert_eq!(index["metadata"]["total_parameters"], values);
+        let again = export(&load(&dir, &config, &device).unwrap());
+        assert!(precision != Precision::F32 || again == tensors);
+        assert_eq!(again.len(), tensors.len());
+    }
+}
+
+/// Bytes that are held at a time: the model while it is read and one tensor while it is written, whatever its size.
+#[test]
+#[expect(clippy::print_stderr, reason = "the measurement is worth seeing")]
+fn a_model_is_never_in_memory_twice() {
+    let (mut config, device, dir) = (fixture::config(), fixture::device(), tempfile::tempdir().unwrap());
+    (config.text.hidden_size, config.text.num_hidden_layers, config.vision.out_hidden_size) = (128, 12, 128);
+    (config.text.intermediate_size, config.text.vocab_size) = (512, 600);
+    config.text.mrope_section = [8, 4, 4];
+    // One thread: the count is of what this thread allocates.
+    crate::train::lanes::single().unwrap().install(|| {
+        let model = config.init(7, &device);
+        let sizes: Vec<usize> = export(&model).values().map(|(_, values)| 4 * values.len()).collect();
+        let (whole, largest) = (sizes.iter().sum::<usize>(), sizes.iter().copied().max().unwrap());
+        assert!(30 * largest < whole, "{largest} of {whole}");
+        // What the writer gathers before it writes, headers and names.
+        let small = (1 << 20) + 400_000;
+        for (precision, max_shard) in [(Precision::F32, None), (Precision::Bf16, Some(1 << 20))] {
+            let written = peak(|| save_as(&model, &config, dir.path(), Format { precision, max_shard }).unwrap());
+            assert!(written < 3 * largest + small, "{written} bytes to write, the largest tensor has {largest}");
+            let mut read = None;
+            let held = peak(|| read = Some(load(dir.path(), &config, &device).unwrap()));
+            assert!(held < whole + 3 * largest + small, "{held} bytes to read {whole}");
+            assert!(held > whole, "the count is of another thread");
+            eprintln!("{precision:?}: {written} bytes held to write {whole}, {held} to read it; the largest tensor has {largest}");
+            fs::remove_file(dir.path().join("model.safetensors")).unwrap_or_default();
+        }
+    });
 }

@@ -1,6 +1,8 @@
 use curricle_datasets::Encoded;
 
 use super::*;
+use crate::model::lora::Lora;
+use crate::model::weights::parameters;
 use crate::model::{ModelConfig, Padding, fixture};
 use crate::testing::peak;
 use crate::train::checkpoint::names;
@@ -146,10 +148,14 @@ fn deep() -> Case {
 
 /// Bytes that live at the worst moment of a pass, on its own thread, above those before it.
 fn peak_of(case: &Case, keep: Keep, parts: Option<usize>) -> usize {
+    peak_frozen(case, &[], keep, parts)
+}
+
+fn peak_frozen(case: &Case, freeze: &[Part], keep: Keep, parts: Option<usize>) -> usize {
     let pool = crate::train::lanes::single().unwrap();
     pool.install(|| {
-        case.pass(&[], keep, parts);
-        peak(|| drop(case.pass(&[], keep, parts)))
+        case.pass(freeze, keep, parts);
+        peak(|| drop(case.pass(freeze, keep, parts)))
     })
 }
 
@@ -173,4 +179,50 @@ fn the_head_in_parts_saves_most_of_the_logits() {
     let (whole, parts) = (peak_of(&case, Keep::Inputs, None), peak_of(&case, Keep::Inputs, Some(4)));
     eprintln!("peak of a pass: {whole} bytes with all of {logits} bytes of logits, {parts} in parts of 4 of {targets}");
     assert!(parts + 2 * logits < whole, "{parts} of {whole} bytes");
+}
+
+/// Neither gradients nor saved inputs: a tower of six times the depth costs nothing more once it is frozen.
+#[test]
+#[expect(clippy::print_stderr, reason = "the measurement is worth seeing")]
+fn frozen_parts_cost_neither_gradients_nor_saved_inputs() {
+    let tower = |depth: usize| {
+        let mut config = fixture::config();
+        (config.vision.depth, config.vision.fullatt_block_indexes) = (depth, (0..depth).collect());
+        Case { model: fixture::model_of(&config), config, rows: many(4) }
+    };
+    let (shallow, deep) = (tower(2), tower(12));
+    let more = |freeze: &[Part]| {
+        peak_frozen(&deep, freeze, Keep::All, None).saturating_sub(peak_frozen(&shallow, freeze, Keep::All, None))
+    };
+    let (learning, frozen) = (more(&[]), more(&[Part::Vision, Part::Merger]));
+    eprintln!("ten more blocks cost {learning} bytes while they learn, {frozen} while they are frozen");
+    // What is left are the nodes of the module itself.
+    assert!(20 * frozen < learning, "{frozen} of {learning} bytes");
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "the measurement is worth seeing")]
+fn adapters_save_the_gradients_of_the_weights() {
+    let mut config = fixture::config();
+    (config.text.hidden_size, config.vision.out_hidden_size, config.text.intermediate_size) = (64, 64, 512);
+    config.text.mrope_section = [4, 2, 2];
+    // One short row, so that gradients are most of what is held.
+    let row = || fixture::rows().into_iter().take(1).collect();
+    let full = Case { model: fixture::model_of(&config), config, rows: row() };
+    let mut model = full.model.clone();
+    let lora = Lora { rank: 1, targets: vec!["*".to_owned()], ..Lora::default() };
+    assert_eq!(model.attach(&lora, &[], 7, &fixture::device()), 26);
+    let adapted = Case { model, config: full.config.clone(), rows: row() };
+    let linear = parameters(&full.model).into_iter().filter(|named| named.path.contains("_proj.weight"));
+    let reached = linear.filter(|named| named.path.starts_with("text."));
+    let weights: usize = reached.map(|named| 4 * named.shape.iter().product::<usize>()).sum();
+    let (all, few) = (peak_of(&full, Keep::Inputs, None), peak_of(&adapted, Keep::Inputs, None));
+    eprintln!("peak of a pass: {all} bytes with gradients of {weights} bytes of weights, {few} with those of adapters");
+    assert!(few + weights * 3 / 4 < all, "{few} of {all} bytes");
+    for keep in [Keep::All, Keep::Inputs] {
+        for (name, gradient) in adapted.pass(&[], keep, None).0 {
+            // An adapter begins with a `B` of zeros, so the gradient of its `A` is zero, and there.
+            assert_eq!(gradient.is_some(), name.contains(".lora.") && name.starts_with("text."), "{name}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use safetensors::SafeTensors;
 
 use super::*;
 use crate::train::checkpoint::{Checkpoints, weights};
+use crate::train::freeze::Learns;
 
 #[derive(Module, Debug)]
 struct Pair {
@@ -66,13 +67,13 @@ fn saved_and_restored_it_goes_on_bit_by_bit() {
     let dir = tempfile::tempdir().unwrap();
     let mut straight = AdamW::new(CONFIG);
     let model = straight.step(pair(&[1.0, -2.0]), gradients(&[0.3, 0.1]), 0.1);
-    let mut tensors = weights(&model);
+    let mut tensors = weights(&model, &Learns::of(&model, &[]));
     tensors.extend(straight.save(&model));
     let checkpoints = Checkpoints::below(dir.path());
     checkpoints.save(1, &tensors, serde_json::Value::Null).unwrap();
 
     let found = checkpoints.latest(|said| panic!("{said}")).unwrap();
-    let again = found.restore(pair(&[0.0, 0.0])).unwrap();
+    let again = found.restore(pair(&[0.0, 0.0]), &Learns::of(&model, &[])).unwrap();
     let mut resumed = AdamW::restore(CONFIG, &again, |name| found.tensor(name));
     let again = resumed.step(again, gradients(&[-0.2, 0.7]), 0.1);
     let model = straight.step(model, gradients(&[-0.2, 0.7]), 0.1);

@@ -25,6 +25,7 @@ fn plan(bench: &Bench, micro_batch: usize) -> Plan {
         max_grad_norm: 0.0,
         freeze: Vec::new(),
         keep: Keep::All,
+        seed: 7,
         device,
         lanes,
         checkpoints: Checkpoints::below(&folder),
@@ -42,7 +43,7 @@ fn the_size_of_a_micro_batch_changes_rounding_only() {
         assert_eq!(pieces[0].len(), micro_batch);
         let lengths: Vec<usize> = pieces.iter().flatten().map(|row| plan.data.targets[*row]).collect();
         assert!(lengths.iter().any(|length| *length != lengths[0]), "rows of one length can't tell means apart");
-        let (gradients, loss) = plan.gradients(&model, pieces).unwrap();
+        let (gradients, loss) = plan.gradients(&model, 0, pieces).unwrap();
         let values =
             |grad: Option<Tensor<1>>| grad.expect("every parameter learns").into_data().iter::<f32>().collect();
         (gradients.0.into_iter().map(values).collect::<Vec<Vec<f32>>>().concat(), loss)

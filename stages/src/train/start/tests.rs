@@ -1,0 +1,102 @@
+use curricle_engine::exec::StageEvent;
+use curricle_engine::stage::{AnyKind, Kind, Runtime, StageError};
+use serde_json::{Value, json};
+
+use crate::kinds::export::Export;
+use crate::kinds::grpo::Grpo;
+use crate::kinds::merge::Merge;
+use crate::kinds::sft::Sft;
+use crate::model::peft;
+use crate::testing::{Bench, seen};
+
+const ADAPTER: &str = "adapter_model.safetensors";
+
+fn sft(bench: &Bench, name: &str, threads: usize, stop: Option<usize>) -> Result<Vec<StageEvent>, StageError> {
+    let runtime = Runtime { threads, checkpoint_every: 4, ..Runtime::default() };
+    bench.run(&Kind::<Sft>::NEW, &params(), name, &runtime, stop)
+}
+
+fn params() -> Value {
+    let lora = json!({ "rank": 4, "alpha": 8.0, "dropout": 0.2, "targets": ["*"] });
+    json!({ "steps": 12, "batch": 5, "micro_batch": 2, "lr": 1e-2, "lora": lora })
+}
+
+fn after(bench: &Bench, model: &str, kind: &dyn AnyKind, params: &Value, name: &str) -> Result<(), StageError> {
+    bench.run_on(model, kind, params, name, &Runtime::default(), None).map(drop)
+}
+
+fn file(bench: &Bench, model: &str, name: &str) -> Vec<u8> {
+    std::fs::read(bench.model(model).join(name)).unwrap()
+}
+
+#[test]
+fn an_adapter_learns_beside_weights_that_stay() {
+    let bench = Bench::drawn();
+    let losses = seen(&sft(&bench, "tuned", 1, None).unwrap(), "loss");
+    assert!(losses[11] < losses[0], "{losses:?}");
+    assert!(bench.weights("tuned") == bench.weights("base"), "the base changed");
+    assert_eq!(file(&bench, "tuned", "config.json"), file(&bench, "base", "config.json"));
+    let found = peft::read(&bench.model("tuned")).unwrap().unwrap();
+    assert_eq!((found.lora.rank, found.lora.scale(), found.lora.dropout), (4, 2.0, 0.2));
+    let checkpoint = bench.model("tuned").join("../../work/checkpoints/step-00000008/tensors.safetensors");
+    let bytes = std::fs::read(checkpoint).unwrap();
+    let names: Vec<String> =
+        safetensors::SafeTensors::deserialize(&bytes).unwrap().names().into_iter().map(str::to_owned).collect();
+    assert!(names.iter().all(|name| name.contains(".lora.")), "a checkpoint holds what learns: {names:?}");
+}
+
+#[test]
+fn neither_lanes_nor_interruptions_nor_checkpointing_change_what_is_dropped() {
+    let bench = Bench::sums();
+    sft(&bench, "one", 1, None).unwrap();
+    sft(&bench, "two", 2, None).unwrap();
+    for stop in [3, 7] {
+        assert!(matches!(sft(&bench, "broken", 2, Some(stop)), Err(StageError::Interrupted { .. })));
+    }
+    sft(&bench, "broken", 2, None).unwrap();
+    let runtime = Runtime { gradient_checkpointing: true, ..Runtime::default() };
+    bench.run(&Kind::<Sft>::NEW, &params(), "again", &runtime, None).unwrap();
+    for other in ["two", "broken", "again"] {
+        assert!(file(&bench, "one", ADAPTER) == file(&bench, other, ADAPTER), "{other} differs");
+    }
+}
+
+#[test]
+fn an_adapter_goes_on_learning_is_merged_and_exported() {
+    let bench = Bench::sums();
+    sft(&bench, "tuned", 1, None).unwrap();
+    let grpo = json!({
+        "steps": 3, "prompts": 2, "group": 4, "max_new_tokens": 6, "lr": 1e-2, "kl": { "coef": 0.1 }, "freeze": ["vision"],
+    });
+    after(&bench, "tuned", &Kind::<Grpo>::NEW, &grpo, "asked").unwrap();
+    assert!(bench.weights("asked") == bench.weights("base"), "the base changed");
+    assert!(peft::read(&bench.model("asked")).unwrap().is_some());
+
+    let more = json!({ "steps": 2, "lora": { "rank": 2 } });
+    let error = after(&bench, "tuned", &Kind::<Sft>::NEW, &more, "twice").unwrap_err().to_string();
+    assert!(error.contains("has an adapter already"), "{error}");
+
+    after(&bench, "tuned", &Kind::<Merge>::NEW, &json!({}), "merged").unwrap();
+    assert!(peft::read(&bench.model("merged")).unwrap().is_none());
+    let (before, merged) = (bench.tensors("base"), bench.tensors("merged"));
+    assert_eq!(before.keys().collect::<Vec<_>>(), merged.keys().collect::<Vec<_>>());
+    for (name, bytes) in &before {
+        let linear = name.ends_with("_proj.weight");
+        // Rows of text do not reach the tower: its adapters keep a `B` of zeros.
+        let learnt = linear && !name.starts_with("visual.");
+        assert_eq!(bytes != &merged[name], learnt, "{name}");
+    }
+    assert!(after(&bench, "base", &Kind::<Merge>::NEW, &json!({}), "nothing").is_err());
+
+    let export = |params: Value, name: &str| {
+        after(&bench, "tuned", &Kind::<Export>::NEW, &params, name).unwrap();
+        bench.model(name).with_file_name("export")
+    };
+    let full = export(json!({}), "full");
+    assert!(std::fs::read(full.join("model.safetensors")).unwrap() == bench.weights("merged"));
+    assert!(!full.join(ADAPTER).exists());
+    let alone = export(json!({ "adapter": "peft", "base": "org/base" }), "alone");
+    assert!(std::fs::read(alone.join(ADAPTER)).unwrap() == file(&bench, "tuned", ADAPTER));
+    assert!(!alone.join("model.safetensors").exists() && alone.join("tokenizer.json").exists());
+    assert_eq!(peft::read(&alone).unwrap().unwrap().base.as_deref(), Some("org/base"));
+}
