@@ -25,5 +25,5 @@ pub mod tokenize;
 mod reference;
 
 pub use crate::image::ImagePatches;
-pub use crate::rows::{Row, RowsError, RowsView};
+pub use crate::rows::{Row, RowsError, RowsView, Speaker, Turn};
 pub use crate::tokenize::{EncodeError, Encoded, Processor, SpecialTokens};

@@ -6,9 +6,18 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 /// A folder of `golden/` beside the checkout.
-#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 pub fn golden(name: &str) -> Option<PathBuf> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden").join(name);
+    beside(&Path::new("golden").join(name))
+}
+
+/// A real model's tokenizer beside the checkout.
+pub fn tokenizer(name: &str) -> Option<PathBuf> {
+    beside(&Path::new("tokenizer").join(name))
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
+fn beside(name: &Path) -> Option<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(name);
     if dir.is_dir() {
         return Some(dir);
     }

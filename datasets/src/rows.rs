@@ -1,11 +1,16 @@
 //! A file of JSON objects → rows, read the way a recipe says: columns, answer marker, splits. Knows nothing of tokens.
 
+mod messages;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::messages::Shown;
+pub use self::messages::{Speaker, Turn};
+use crate::chat::IMAGE_PLACEHOLDER;
 use crate::jsonl::{self, Record};
 use crate::split::Split;
 
@@ -15,12 +20,16 @@ use crate::split::Split;
 pub struct Row {
     /// Identity of the item: equal items have equal ids in every file.
     pub id: String,
-    /// The user's text.
+    /// The user's text: the last turn before the answer.
     pub prompt: String,
+    /// Turns before the prompt, oldest first; what the assistant says in them is learnt, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Turn>,
     /// System text; `None` leaves the choice to the chat template.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
-    /// Images in the order shown, before the text. Absolute after loading, relative to the folder in `rows.jsonl`.
+    /// Images in the order shown: one for each `<image>` of the history and the prompt, or else before the prompt. Absolute
+    /// after loading, relative to the folder in `rows.jsonl`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<PathBuf>,
     /// The final answer, without its reasoning.
@@ -143,6 +152,24 @@ pub enum RowsErrorKind {
         /// The marker looked for.
         marker: String,
     },
+    /// A column of messages that is none.
+    #[error("column `{column}`: {message}")]
+    Message {
+        /// The column.
+        column: String,
+        /// What is wrong, and where in it.
+        message: String,
+    },
+    /// Images and their places in the turns disagree.
+    #[error(
+        "the row has {images} images, but its turns have {places} places for them (`<image>`, or parts of type `image`); name each image once, in order"
+    )]
+    Images {
+        /// Images of the row.
+        images: usize,
+        /// `<image>` and parts of type `image` in its turns.
+        places: usize,
+    },
     /// An image that is not there.
     #[error("image `{}` does not exist; paths are relative to the folder of the file of rows", .0.display())]
     MissingImage(PathBuf),
@@ -166,11 +193,25 @@ impl RowsError {
 }
 
 /// Fields that `columns` may map.
-pub const FIELDS: [&str; 11] =
-    ["id", "prompt", "system", "images", "answer", "reasoning", "response", "choices", "group", "task", "level"];
+pub const FIELDS: [&str; 13] = [
+    "id",
+    "prompt",
+    "system",
+    "images",
+    "answer",
+    "reasoning",
+    "response",
+    "choices",
+    "group",
+    "task",
+    "level",
+    "messages",
+    "history",
+];
 
 /// Reads rows from a folder or file (see [`jsonl::find`]) the way `view` says.
 ///
+/// Rows hold a `prompt`, or whole chats under `messages`; see [`Turn`] and [`Row::history`].
 /// Options of a multiple-choice row are appended to its prompt; the answer marker splits reasoning from answer; rows are
 /// taken by the hash of their group, so adding rows never moves others between splits; images must exist. Rows without an
 /// id get one from their content, and a repeated id gets `#2`, `#3`, … so that ids are unique within a file.
@@ -237,38 +278,65 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn row(&self) -> Result<Row, RowsErrorKind> {
-        let mut prompt = self.text("prompt")?.ok_or_else(|| missing("prompt", self.column("prompt"), self.record))?;
-        let choices = self.list("choices")?;
-        if !choices.is_empty() {
-            let options = format!("Options: {}", choices.join(", "));
-            if !prompt.ends_with(&options) {
-                prompt = format!("{prompt}\n{options}");
-            }
-        }
         let (answer, reasoning) = self.answer()?;
-        let images: Vec<PathBuf> = self.list("images")?.into_iter().map(PathBuf::from).collect();
         let group = match &self.view.group_by {
             Some(column) => self.record.columns.get(column).and_then(plain),
             None => self.text("group")?,
         };
-        let mut row = Row {
-            id: String::new(),
-            prompt,
-            system: self.text("system")?,
-            images,
-            answer,
-            reasoning,
-            response: self.text("response")?,
-            choices,
-            group,
-            task: self.text("task")?,
-            level: self.level()?,
-        };
+        let mut row =
+            Row { answer, reasoning, group, task: self.text("task")?, level: self.level()?, ..Row::default() };
+        let shown = self.talk(&mut row)?;
+        if let Some(response) = self.text("response")? {
+            row.response = Some(response);
+        }
+        if let Some(system) = self.text("system")? {
+            row.system = Some(system);
+        }
+        row.images = self.images(shown, &row)?;
+        row.choices = self.list("choices")?;
+        if !row.choices.is_empty() {
+            let options = format!("Options: {}", row.choices.join(", "));
+            if !row.prompt.ends_with(&options) {
+                row.prompt = format!("{}\n{options}", row.prompt);
+            }
+        }
         row.id = match self.text("id")? {
             Some(id) => id,
             None => content_id(&row),
         };
         Ok(row)
+    }
+
+    /// What is said before the answer: a prompt and what came before it, or a whole chat. A chat beside a prompt counts only
+    /// where `columns` names it.
+    fn talk(&self, row: &mut Row) -> Result<Shown, RowsErrorKind> {
+        let prompt = self.text("prompt")?;
+        let chat = self.value("messages").filter(|_| prompt.is_none() || self.view.columns.contains_key("messages"));
+        if let Some(chat) = chat {
+            let (turns, shown) = messages::turns(self.column("messages"), chat)?;
+            messages::part(self.column("messages"), turns, row)?;
+            return Ok(shown);
+        }
+        row.prompt = prompt.ok_or_else(|| missing("prompt", self.column("prompt"), self.record))?;
+        let Some(history) = self.value("history") else { return Ok(Shown::default()) };
+        let (turns, shown) = messages::turns(self.column("history"), history)?;
+        row.history = turns;
+        Ok(shown)
+    }
+
+    /// The images of a column, or those that the turns name; where the turns have places for images, one for each.
+    fn images(&self, shown: Shown, row: &Row) -> Result<Vec<PathBuf>, RowsErrorKind> {
+        let mut images: Vec<PathBuf> = self.list("images")?.into_iter().map(PathBuf::from).collect();
+        if images.is_empty() {
+            images = shown.files;
+        }
+        let said = row.history.iter().map(|turn| &turn.content).chain([&row.prompt]);
+        let places = said.map(|text| text.matches(IMAGE_PLACEHOLDER).count()).sum();
+        let bound = shown.parts > 0 || (places > 0 && !images.is_empty());
+        if bound && images.len() != places {
+            return Err(RowsErrorKind::Images { images: images.len(), places });
+        }
+        Ok(images)
     }
 
     fn column(&self, field: &'a str) -> &'a str {
@@ -351,7 +419,9 @@ fn content_id(row: &Row) -> String {
     let mut hasher = blake3::Hasher::new();
     let images = row.images.iter().map(|image| image.to_string_lossy().into_owned());
     let answer = row.answer.iter().chain(&row.response).cloned();
-    for part in [row.prompt.clone(), row.system.clone().unwrap_or_default()].into_iter().chain(images).chain(answer) {
+    let history = row.history.iter().flat_map(|turn| [turn.role.name().to_owned(), turn.content.clone()]);
+    let asked = [row.prompt.clone(), row.system.clone().unwrap_or_default()];
+    for part in asked.into_iter().chain(images).chain(answer).chain(history) {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }

@@ -1,14 +1,17 @@
 //! A row → token ids, targets and image patches, by the tokenizer, chat template and image values of a model folder.
 //! Knows nothing of batches or tensors.
 
+mod added;
+
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
-use crate::chat::{self, ChatError, ChatTemplate};
+use crate::chat::{self, ChatError, ChatTemplate, Message};
 use crate::fs::{self, FsError};
 use crate::image::{ImageConfig, ImageError, ImagePatches};
 use crate::rows::Row;
@@ -95,15 +98,33 @@ pub enum EncodeError {
     /// A row to learn from without anything to learn.
     #[error("row `{0}` has neither `response` nor `answer`, so there is nothing to learn from it")]
     NoTarget(String),
+    /// A template that writes a turn differently when others follow.
+    #[error(
+        "the chat template writes an earlier answer of row `{0}` differently once turns follow it, so that it is not what the \
+         model says; give each answer a row of its own, or mark it in the template with `{{% generation %}}`"
+    )]
+    EarlierTurns(String),
+    /// Tokens that can't be added.
+    #[error("cannot add the token `{token}` to the tokenizer: {why}")]
+    AddedToken {
+        /// The token.
+        token: String,
+        /// Why not.
+        why: String,
+    },
     /// A template that writes the same prompt differently when an answer follows, or does not end the answer's turn.
     #[error("the chat template does not put the answer of row `{0}` right after its prompt and end its turn")]
     Template(String),
 }
 
 /// Turns rows into token ids the way one model folder says.
+///
+/// Special tokens that stand in a row's text count as such, as in transformers: `<|im_end|>` in a prompt ends the turn.
 #[derive(Debug)]
 pub struct Processor {
     tokenizer: Tokenizer,
+    /// `tokenizer_config.json`, or null.
+    settings: Value,
     chat: ChatTemplate,
     images: ImageConfig,
     special: SpecialTokens,
@@ -124,19 +145,15 @@ impl Processor {
         let bytes = fs::read(&file)?;
         let tokenizer = Tokenizer::from_bytes(bytes)
             .map_err(|error| EncodeError::Tokenizer(format!("`{}`: {error}", file.display())))?;
-        let special = special_tokens(&tokenizer, &file, &json(&model_dir.join("tokenizer_config.json"))?)?;
-        let added = tokenizer.get_added_tokens_decoder();
-        let mut control: Vec<u32> = added.iter().filter(|(_, token)| token.special).map(|(&id, _)| id).collect();
-        control.extend([special.image_pad, special.video_pad, special.vision_start, special.vision_end, special.pad]);
-        control.sort_unstable();
-        control.dedup();
-        control.retain(|&id| id != special.eos);
+        let settings = json(&model_dir.join("tokenizer_config.json"))?;
+        let special = special_tokens(&tokenizer, &file, &settings)?;
         Ok(Self {
             chat: ChatTemplate::open(model_dir)?,
             images: image_config(model_dir)?,
+            control: control(&tokenizer, special),
             tokenizer,
+            settings,
             special,
-            control,
             cache: Mutex::default(),
         })
     }
@@ -145,28 +162,77 @@ impl Processor {
     pub fn prompt(&self, row: &Row) -> Result<Encoded, EncodeError> {
         let text = self.chat.render(&chat::turns(row)?, true)?;
         let images = row.images.iter().map(|path| self.image(path)).collect::<Result<Vec<_>, _>>()?;
-        let ids = self.expand(row, &self.encode(&text)?, &images)?;
-        Ok(Encoded { target: vec![false; ids.len()], ids, images })
+        let (ids, target) = self.expand(row, self.encode(&text)?.into_iter().map(|id| (id, false)), &images)?;
+        Ok(Encoded { ids, target, images })
     }
 
-    /// A row to learn from: its prompt, then what the assistant should say up to the end of its turn, which are the targets.
+    /// A row to learn from: its prompt, then what the assistant should say up to the end of its turn. The targets are all that
+    /// the assistant says, in earlier turns, too.
     ///
-    /// Prompt and answer are tokenised apart, so that the model learns from the same prompt tokens that it will be shown.
-    /// What the template writes after the end of the turn is left out.
+    /// Where the template marks with `{% generation %}` what the assistant says, ids and targets are those of transformers'
+    /// `return_assistant_tokens_mask`. Where it does not, prompt and answer are tokenised apart, so that the model learns from
+    /// the same prompt tokens that it will be shown, and a turn's targets end with the stop token. What the template writes
+    /// after the last target is left out.
     pub fn example(&self, row: &Row) -> Result<Encoded, EncodeError> {
         let target = row.target().ok_or_else(|| EncodeError::NoTarget(row.id.clone()))?;
         let mut messages = chat::turns(row)?;
-        let before = self.chat.render(&messages, true)?;
         messages.push(chat::reply(&target));
-        let whole = self.chat.render(&messages, false)?;
         let fail = || EncodeError::Template(row.id.clone());
-        let mut answer = self.encode(whole.strip_prefix(&before).ok_or_else(fail)?)?;
-        let end = answer.iter().rposition(|&id| id == self.special.eos).ok_or_else(fail)?;
-        answer.truncate(end + 1);
-        let mut encoded = self.prompt(row)?;
-        encoded.target.extend(answer.iter().map(|_| true));
-        encoded.ids.extend(answer);
-        Ok(encoded)
+        let (ids, target) = if self.chat.marked() {
+            let whole = self.chat.rendered(&messages, false)?;
+            let (mut ids, mut target) = self.spans(&whole.text, &whole.generated)?;
+            let end = target.iter().rposition(|&target| target).ok_or_else(fail)?;
+            ids.truncate(end + 1);
+            target.truncate(end + 1);
+            (ids, target)
+        } else {
+            let before = self.chat.render(&messages[..messages.len() - 1], true)?;
+            let whole = self.chat.render(&messages, false)?;
+            let (mut ids, mut target) = self.spans(&before, &self.earlier(row, &messages, &before)?)?;
+            let mut answer = self.encode(whole.strip_prefix(&before).ok_or_else(fail)?)?;
+            let end = answer.iter().rposition(|&id| id == self.special.eos).ok_or_else(fail)?;
+            answer.truncate(end + 1);
+            target.resize(ids.len() + answer.len(), true);
+            ids.extend(answer);
+            (ids, target)
+        };
+        let images = row.images.iter().map(|path| self.image(path)).collect::<Result<Vec<_>, _>>()?;
+        let (ids, target) = self.expand(row, ids.into_iter().zip(target), &images)?;
+        Ok(Encoded { ids, target, images })
+    }
+
+    /// Where the assistant's earlier turns stand in the text before its last, in characters, each with its stop token.
+    fn earlier(&self, row: &Row, messages: &[Message], before: &str) -> Result<Vec<Range<usize>>, EncodeError> {
+        let fail = || EncodeError::EarlierTurns(row.id.clone());
+        let stop = self.tokenizer.id_to_token(self.special.eos).unwrap_or_default();
+        let mut spans = Vec::new();
+        for turn in (0..messages.len() - 1).filter(|&turn| messages[turn].role == "assistant") {
+            let opened = self.chat.render(&messages[..turn], true)?;
+            let closed = self.chat.render(&messages[..=turn], false)?;
+            let said = before.strip_prefix(&opened).filter(|_| before.starts_with(&closed)).ok_or_else(fail)?;
+            let said = &said[..closed.len().checked_sub(opened.len()).ok_or_else(fail)?];
+            let said = &said[..said.rfind(&stop).ok_or_else(fail)? + stop.len()];
+            let start = opened.chars().count();
+            spans.push(start..start + said.chars().count());
+        }
+        Ok(spans)
+    }
+
+    /// Token ids of a text, and which of them stand for characters of the spans.
+    ///
+    /// Source: the end of `apply_chat_template` in transformers' `tokenization_utils_base.py`.
+    fn spans(&self, text: &str, spans: &[Range<usize>]) -> Result<(Vec<u32>, Vec<bool>), EncodeError> {
+        let encoding = self.tokenizer.encode_char_offsets(text, false);
+        let encoding = encoding.map_err(|error| EncodeError::Tokenizer(error.to_string()))?;
+        let ids = encoding.get_ids().to_vec();
+        let mut inside = vec![false; ids.len()];
+        for span in spans {
+            let Some(start) = encoding.char_to_token(span.start, 0) else { break };
+            let last = span.end.checked_sub(1).and_then(|last| encoding.char_to_token(last, 0));
+            let end = last.filter(|&last| last > 0).map_or(ids.len(), |last| last + 1);
+            inside[start..end.max(start)].fill(true);
+        }
+        Ok((ids, inside))
     }
 
     /// Token ids of plain text; special tokens in it count as such.
@@ -218,16 +284,32 @@ impl Processor {
     }
 
     /// Repeats each image token as often as its image has merged patches.
-    fn expand(&self, row: &Row, ids: &[u32], images: &[Arc<ImagePatches>]) -> Result<Vec<u32>, EncodeError> {
+    fn expand(
+        &self,
+        row: &Row,
+        tokens: impl Iterator<Item = (u32, bool)> + Clone,
+        images: &[Arc<ImagePatches>],
+    ) -> Result<(Vec<u32>, Vec<bool>), EncodeError> {
         let pad = self.special.image_pad;
-        let pads = ids.iter().filter(|&&id| id == pad).count();
+        let pads = tokens.clone().filter(|&(id, _)| id == pad).count();
         if pads != images.len() {
             return Err(EncodeError::ImageTokens { row: row.id.clone(), images: images.len(), pads });
         }
-        let mut tokens = images.iter().map(|image| image.tokens());
-        let repeats = |&id: &u32| (id, if id == pad { tokens.next().unwrap_or(0) } else { 1 });
-        Ok(ids.iter().map(repeats).flat_map(|(id, times)| std::iter::repeat_n(id, times)).collect())
+        let mut sizes = images.iter().map(|image| image.tokens());
+        let repeats = |token: (u32, bool)| (token, if token.0 == pad { sizes.next().unwrap_or(0) } else { 1 });
+        Ok(tokens.map(repeats).flat_map(|(token, times)| std::iter::repeat_n(token, times)).unzip())
     }
+}
+
+/// Special tokens other than the stop token, sorted.
+fn control(tokenizer: &Tokenizer, special: SpecialTokens) -> Vec<u32> {
+    let added = tokenizer.get_added_tokens_decoder();
+    let mut control: Vec<u32> = added.iter().filter(|(_, token)| token.special).map(|(&id, _)| id).collect();
+    control.extend([special.image_pad, special.video_pad, special.vision_start, special.vision_end, special.pad]);
+    control.sort_unstable();
+    control.dedup();
+    control.retain(|&id| id != special.eos);
+    control
 }
 
 fn special_tokens(tokenizer: &Tokenizer, file: &Path, settings: &Value) -> Result<SpecialTokens, EncodeError> {
@@ -271,5 +353,7 @@ fn image_config(model_dir: &Path) -> Result<ImageConfig, EncodeError> {
     Ok(ImageConfig::default())
 }
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;

@@ -13,8 +13,21 @@ use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::fs;
 use crate::stage::{DataView, ModelType, Role, Runtime};
 
-const ROW_FIELDS: [&str; 11] =
-    ["id", "prompt", "system", "images", "answer", "reasoning", "response", "choices", "group", "task", "level"];
+const ROW_FIELDS: [&str; 13] = [
+    "id",
+    "prompt",
+    "system",
+    "images",
+    "answer",
+    "reasoning",
+    "response",
+    "choices",
+    "group",
+    "task",
+    "level",
+    "messages",
+    "history",
+];
 const RESERVED: [&str; 6] = ["data", "models", "params", "seeds", "runtime", "recipe"];
 
 pub(super) fn recipe(file: &Path, composed: Composed) -> Result<Recipe, Diagnostics> {
