@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::ser::Formatter;
 
 /// The filter `tojson` of transformers' templates: no HTML escapes, `, ` and `: ` between values, `indent` and `ensure_ascii`.
-pub fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
+pub fn tojson(value: &Value, options: &Kwargs) -> Result<String, Error> {
     let fail = |error: &dyn std::fmt::Display| Error::new(ErrorKind::BadSerialization, error.to_string());
     let indent: Option<usize> = options.get("indent")?;
     let separators: Option<Vec<String>> = options.get("separators")?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use minijinja::value::Value as Jinja;
+use minijinja::value::{Kwargs, Value as Jinja, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, context};
 use serde_json::Value;
 
@@ -49,7 +49,7 @@ impl ChatTemplate {
         environment.add_function("raise_exception", |message: String| -> Result<String, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, message))
         });
-        environment.add_filter("tojson", json::tojson);
+        environment.add_filter("tojson", |value: &Jinja, options: Kwargs| json::tojson(value, &options));
         environment.add_filter("generation", |text: String| format!("{}{text}{}", MARKS[0], MARKS[1]));
         let (source, marked) = with_filters(source);
         environment.add_template_owned("chat", source).map_err(|error| template_error(&error))?;
@@ -140,9 +140,7 @@ fn mark_in(message: &Message) -> Option<char> {
 /// Prints constants as Python does.
 fn python(out: &mut Output, state: &State, value: &Jinja) -> Result<(), Error> {
     match bool::try_from(value.clone()) {
-        Ok(flag) if value.kind() == minijinja::value::ValueKind::Bool => {
-            Ok(out.write_str(if flag { "True" } else { "False" })?)
-        }
+        Ok(flag) if value.kind() == ValueKind::Bool => Ok(out.write_str(if flag { "True" } else { "False" })?),
         _ if value.is_none() => Ok(out.write_str("None")?),
         _ => minijinja::escape_formatter(out, state, value),
     }

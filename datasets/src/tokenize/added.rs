@@ -41,7 +41,7 @@ impl Processor {
 
     /// Writes `tokenizer.json` and, where the model folder had one, `tokenizer_config.json`, as transformers reads them.
     pub fn write_tokenizer(&self, model_dir: &Path) -> Result<(), EncodeError> {
-        let text = self.tokenizer.to_string(true).map_err(|error| EncodeError::Tokenizer(error.to_string()))?;
+        let text = self.tokenizer.to_string(false).map_err(|error| EncodeError::Tokenizer(error.to_string()))?;
         fs::write(&model_dir.join("tokenizer.json"), text.as_bytes())?;
         if self.settings.is_null() {
             return Ok(());
