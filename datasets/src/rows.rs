@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::messages::Shown;
 pub use self::messages::{Speaker, Turn};
 use crate::chat::IMAGE_PLACEHOLDER;
 use crate::jsonl::{self, Record};
@@ -285,14 +284,14 @@ impl<'a> Fields<'a> {
         };
         let mut row =
             Row { answer, reasoning, group, task: self.text("task")?, level: self.level()?, ..Row::default() };
-        let shown = self.talk(&mut row)?;
+        let parts = self.talk(&mut row)?;
         if let Some(response) = self.text("response")? {
             row.response = Some(response);
         }
         if let Some(system) = self.text("system")? {
             row.system = Some(system);
         }
-        row.images = self.images(shown, &row)?;
+        row.images = self.images(parts, &row)?;
         row.choices = self.list("choices")?;
         if !row.choices.is_empty() {
             let options = format!("Options: {}", row.choices.join(", "));
@@ -308,8 +307,8 @@ impl<'a> Fields<'a> {
     }
 
     /// What is said before the answer: a prompt and what came before it, or a whole chat. A chat beside a prompt counts only
-    /// where `columns` names it.
-    fn talk(&self, row: &mut Row) -> Result<Shown, RowsErrorKind> {
+    /// where `columns` names it. Returns how many images must be there.
+    fn talk(&self, row: &mut Row) -> Result<usize, RowsErrorKind> {
         let prompt = self.text("prompt")?;
         let chat = self.value("messages").filter(|_| prompt.is_none() || self.view.columns.contains_key("messages"));
         if let Some(chat) = chat {
@@ -318,21 +317,18 @@ impl<'a> Fields<'a> {
             return Ok(shown);
         }
         row.prompt = prompt.ok_or_else(|| missing("prompt", self.column("prompt"), self.record))?;
-        let Some(history) = self.value("history") else { return Ok(Shown::default()) };
+        let Some(history) = self.value("history") else { return Ok(0) };
         let (turns, shown) = messages::turns(self.column("history"), history)?;
         row.history = turns;
         Ok(shown)
     }
 
-    /// The images of a column, or those that the turns name; where the turns have places for images, one for each.
-    fn images(&self, shown: Shown, row: &Row) -> Result<Vec<PathBuf>, RowsErrorKind> {
-        let mut images: Vec<PathBuf> = self.list("images")?.into_iter().map(PathBuf::from).collect();
-        if images.is_empty() {
-            images = shown.files;
-        }
+    /// The row's images; where its turns have places for them, one for each. `parts` of the places can be nothing else.
+    fn images(&self, parts: usize, row: &Row) -> Result<Vec<PathBuf>, RowsErrorKind> {
+        let images: Vec<PathBuf> = self.list("images")?.into_iter().map(PathBuf::from).collect();
         let said = row.history.iter().map(|turn| &turn.content).chain([&row.prompt]);
         let places = said.map(|text| text.matches(IMAGE_PLACEHOLDER).count()).sum();
-        let bound = shown.parts > 0 || (places > 0 && !images.is_empty());
+        let bound = parts > 0 || (places > 0 && !images.is_empty());
         if bound && images.len() != places {
             return Err(RowsErrorKind::Images { images: images.len(), places });
         }

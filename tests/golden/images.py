@@ -1,10 +1,11 @@
 """Makes tests/golden/images/: small image files and what transformers makes of them with Pillow.
 
-    python tests/golden/images.py [FOLDER]
+    images.py            writes the folder images/ beside this script
+    images.py --check    writes it into a temporary folder and compares (part of `make golden`)
 
 Needs transformers 5.23, Pillow 12.3 and numpy; draws no random numbers, so running it again changes nothing.
 
-FOLDER holds every file, and `expected.json`:
+The folder holds every file, and `expected.json`:
 
 - `files`: of each file the upright RGB image that `load_image` and the image processor make of it: width, height, digest;
 - `patches`: of some files the pixel values (little-endian float32) and grid, with the processor's bounds;
@@ -18,6 +19,7 @@ import io
 import json
 import struct
 import sys
+import tempfile
 import warnings
 import zlib
 from pathlib import Path
@@ -27,7 +29,7 @@ from PIL import Image
 from transformers.image_utils import load_image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 
-HERE = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
+HERE = Path(__file__).parent / "images"
 warnings.filterwarnings("ignore")
 
 
@@ -168,14 +170,14 @@ def jpeg_files():
     yield "xmp3.jpg", jpeg(small, xmp=xmp(3))
 
 
-def main():
-    HERE.mkdir(parents=True, exist_ok=True)
+def write(folder):
+    folder.mkdir(parents=True, exist_ok=True)
     files, patches = {}, {}
     processor = Qwen2VLImageProcessorPil()
     bounds = {"min_pixels": 28 * 28 * 4, "max_pixels": 28 * 28 * 16}
     for name, data in [*png_files(), *jpeg_files()]:
-        (HERE / name).write_bytes(data)
-        upright = load_image(str(HERE / name))
+        (folder / name).write_bytes(data)
+        upright = load_image(str(folder / name))
         rgb = processor.convert_to_rgb(upright)
         files[name] = [rgb.shape[1], rgb.shape[0], digest(rgb)]
         if name in ("rgb8.png", "rgba8.png", "palette_clear_first.png", "420.jpg", "cmyk.jpg", "exif6.jpg"):
@@ -203,7 +205,22 @@ def main():
         resized.append([w, h, W, H, digest(np.array(Image.fromarray(picture(w, h)).resize((W, H), Image.Resampling.BICUBIC)))])
     expected = {"files": files, "bounds": bounds, "patches": patches, "sides": sides, "sizes": sizes, "resized": resized}
     lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in expected.items())
-    (HERE / "expected.json").write_text("{\n" + lines + "\n}\n")
+    (folder / "expected.json").write_text("{\n" + lines + "\n}\n")
 
 
-main()
+def check():
+    """Regenerates and compares; true where nothing differs."""
+    with tempfile.TemporaryDirectory() as temporary:
+        ours = Path(temporary)
+        write(ours)
+        names = {file.name for folder in (ours, HERE) for file in folder.iterdir() if file.is_file()}
+        same = lambda name: all((f / name).is_file() for f in (ours, HERE)) and (ours / name).read_bytes() == (HERE / name).read_bytes()
+        wrong = [name for name in sorted(names) if not same(name)]
+    print("\n".join(f"images/{name}: not the same bytes" for name in wrong) or "images: unchanged")
+    return not wrong
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit(0 if check() else 1)
+    write(HERE)

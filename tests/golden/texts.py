@@ -1,6 +1,8 @@
 """Makes tests/golden/texts/: token ids, rendered chats and masks, as transformers makes them.
 
-    python tests/golden/texts.py [--out FOLDER] [--real TOKENIZER]
+    texts.py                     writes the folder texts/ beside this script
+    texts.py --check             writes it into a temporary folder and compares (part of `make golden`)
+    texts.py --real TOKENIZER    writes real.json by the tokenizer in a folder
 
 Needs transformers 5.23; draws no random numbers. `templates/` is written by hand. The script writes
 
@@ -10,12 +12,15 @@ Needs transformers 5.23; draws no random numbers. `templates/` is written by han
   - `chats`: of each template and conversation, the text without and with the opening of the next turn, or null for both where
     the template refuses the conversation; the day is 26 July 2024;
   - `masks`: of each marked template and conversation, the ids and which of them the assistant says;
-- with `--real`, `real.json`: the ids of the same texts by Qwen2.5-VL's own tokenizer.
+- `real.json`: the ids of the same texts by Qwen2.5-VL's own tokenizer.
 """
 
 import argparse
 import datetime
 import json
+import re
+import sys
+import tempfile
 from pathlib import Path
 
 import transformers
@@ -144,19 +149,15 @@ def ids(tokenizer):
     return [tokenizer(said, add_special_tokens=False)["input_ids"] for said in TEXTS]
 
 
-def main():
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--out", type=Path, default=HERE)
-    arguments.add_argument("--real", type=Path)
-    given = arguments.parse_args()
+def write(folder):
     chat_template_utils.datetime = Frozen
     transformers.logging.set_verbosity_error()
-    tokenizer = small_tokenizer(given.out)
+    tokenizer = small_tokenizer(folder)
     chats, masks = {}, {}
     for file in sorted((HERE / "templates").glob("*.jinja")):
         template = file.read_text()
         chats[file.stem] = [rendered(tokenizer, template, conversation) for conversation in CONVERSATIONS]
-        if "generation %}" in template:
+        if re.search(r"generation -?%}", template):
             masks[file.stem] = []
             for conversation in CONVERSATIONS:
                 made = tokenizer.apply_chat_template(
@@ -167,11 +168,33 @@ def main():
         "texts": TEXTS, "ids": ids(tokenizer), "conversations": CONVERSATIONS, "chats": chats, "masks": masks,
     }  # fmt: skip
     lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in expected.items())
-    (given.out / "expected.json").write_text("{\n" + lines + "\n}\n")
+    (folder / "expected.json").write_text("{\n" + lines + "\n}\n")
+
+
+def check():
+    """Regenerates and compares; true where nothing differs."""
+    with tempfile.TemporaryDirectory() as temporary:
+        ours = Path(temporary)
+        write(ours)
+        wrong = [file.name for file in sorted(ours.iterdir()) if file.read_bytes() != (HERE / file.name).read_bytes()]
+    print("\n".join(f"texts/{name}: not the same bytes" for name in wrong) or "texts: unchanged")
+    return not wrong
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--check", action="store_true", help="compare with the committed files instead of writing")
+    arguments.add_argument("--real", type=Path, metavar="TOKENIZER", help="write real.json by this tokenizer")
+    given = arguments.parse_args()
+    if given.check:
+        return 0 if check() else 1
     if given.real:
         real = PreTrainedTokenizerFast.from_pretrained(given.real)
-        (given.out / "real.json").write_text(json.dumps({"ids": ids(real)}, separators=(",", ":")) + "\n")
+        (HERE / "real.json").write_text(json.dumps({"ids": ids(real)}, separators=(",", ":")) + "\n")
+        return 0
+    write(HERE)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -30,7 +30,7 @@ pub(super) fn decode(
     let (width, height) = (size.0 as usize, size.1 as usize);
     accept(Header { width, height })?;
     let mut reader = decoder.read_info().map_err(fail)?;
-    let unknown = || ImageErrorKind::Damaged { format: "PNG", message: "its pixels need no finite memory".into() };
+    let unknown = || ImageErrorKind::Damaged { format: "PNG", message: "its pixels would not fit into memory".into() };
     let mut raw = vec![0; reader.output_buffer_size().ok_or_else(unknown)?];
     reader.next_frame(&mut raw).map_err(fail)?;
     // What follows the pixels may say how the camera was held; pixels without it are whole all the same.

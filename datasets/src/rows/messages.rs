@@ -1,7 +1,5 @@
 //! A column of chat messages → the fields of a row. Knows nothing of templates.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -46,21 +44,12 @@ pub struct Turn {
     pub content: String,
 }
 
-/// The images of some turns.
-#[derive(Debug, Default)]
-pub(super) struct Shown {
-    /// Parts of type `image`.
-    pub parts: usize,
-    /// The files that they name.
-    pub files: Vec<PathBuf>,
-}
-
-/// Reads a list of turns, and the images that they show.
+/// Reads a list of turns, and how many parts of type `image` they have.
 ///
 /// A turn is `{"role": …, "content": …}`, where the content is text, or a list of `{"type": "text", "text": …}` and
-/// `{"type": "image"}`; an image may name its file under `image`, `path`, `url` or `image_url`.
-pub(super) fn turns(column: &str, value: &Value) -> Result<(Vec<Turn>, Shown), RowsErrorKind> {
-    let mut shown = Shown::default();
+/// `{"type": "image"}`. Image files are named in a column of their own, in the order of these parts.
+pub(super) fn turns(column: &str, value: &Value) -> Result<(Vec<Turn>, usize), RowsErrorKind> {
+    let mut shown = 0;
     let mut turns = Vec::new();
     let wrong = |message: String| RowsErrorKind::Message { column: column.to_owned(), message };
     let list = value.as_array().ok_or_else(|| wrong("it must be a list of messages".into()))?;
@@ -82,14 +71,14 @@ pub(super) fn turns(column: &str, value: &Value) -> Result<(Vec<Turn>, Shown), R
     Ok((turns, shown))
 }
 
-fn content_text(content: &Value, shown: &mut Shown) -> Result<String, String> {
+fn content_text(content: &Value, shown: &mut usize) -> Result<String, String> {
     let parts = match content {
         Value::String(text) => return Ok(text.clone()),
         Value::Array(parts) => parts,
         _ => return Err("`content` must be text or a list of parts".into()),
     };
     let mut text = String::new();
-    let pictured = parts.iter().any(|part| part["type"] == "image" || part["type"] == "image_url");
+    let pictured = parts.iter().any(|part| part["type"] == "image");
     for part in parts {
         match part["type"].as_str() {
             Some("text") => {
@@ -101,13 +90,13 @@ fn content_text(content: &Value, shown: &mut Shown) -> Result<String, String> {
                 }
                 text.push_str(said);
             }
-            Some("image" | "image_url") => {
-                let named = ["image", "path", "url", "image_url"].into_iter().find_map(|key| {
-                    let value = &part[key];
-                    value.as_str().or_else(|| value["url"].as_str())
-                });
-                shown.parts += 1;
-                shown.files.extend(named.map(|name| PathBuf::from(name.strip_prefix("file://").unwrap_or(name))));
+            Some("image") => {
+                if part.as_object().is_some_and(|part| part.len() > 1) {
+                    return Err(
+                        "a part of type `image` names its file; list the row's files in the column `images`".into()
+                    );
+                }
+                *shown += 1;
                 text.push_str(IMAGE_PLACEHOLDER);
             }
             kind => {

@@ -119,3 +119,65 @@ fn mistakes_name_file_line_cause_and_fix() {
     assert!(message(&dir, &RowsView::default()).contains("several files of rows (a.jsonl, b.jsonl)"));
     assert!(load(Path::new("/no/such"), &RowsView::default()).unwrap_err().to_string().contains("no such file"));
 }
+
+#[test]
+fn chats_become_history_prompt_and_response() {
+    let text = r#"{"messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"image"},{"type":"text","text":"one?"}]},
+        {"role":"assistant","content":"1","name":null},{"role":"user","content":"and <image>?"},{"role":"assistant","content":"2"}],
+        "images":["i/a.png","i/b.png"]}"#;
+    let dir = folder(&[("a.jsonl", &text.replace('\n', "")), ("i/a.png", ""), ("i/b.png", "")]);
+    let rows = load(dir.path(), &RowsView::default()).unwrap();
+    let turn = |role, content: &str| Turn { role, content: content.into() };
+    assert_eq!(rows[0].history, [turn(Speaker::User, "<image>one?"), turn(Speaker::Assistant, "1")]);
+    assert_eq!((rows[0].system.as_deref(), rows[0].prompt.as_str()), (Some("s"), "and <image>?"));
+    assert_eq!((rows[0].response.as_deref(), rows[0].images.len()), (Some("2"), 2));
+    // Written canonically, they read as the same rows.
+    jsonl::write(dir.path(), &rows).unwrap();
+    assert_eq!(load(dir.path(), &RowsView::default()).unwrap(), rows);
+    // A chat that ends with a question is one to answer; beside a prompt it counts only where `columns` says so.
+    let line = r#"{"prompt":"p","chat":[{"role":"user","content":"q"}],"messages":7,"answer":"a"}"#;
+    let dir = folder(&[("a.jsonl", line)]);
+    assert_eq!(load(dir.path(), &RowsView::default()).unwrap()[0].prompt, "p");
+    let row = &load(dir.path(), &view(&[("messages", "chat")])).unwrap()[0];
+    assert_eq!((row.prompt.as_str(), row.answer.as_deref(), &row.response), ("q", Some("a"), &None));
+}
+
+#[test]
+fn mistakes_in_chats_are_named() {
+    let wrong = |columns: &str| {
+        let dir = folder(&[("a.jsonl", &format!("{{{columns}}}")), ("a.png", "")]);
+        message(&dir, &RowsView::default()).replace("cannot read rows from `DIR/a.jsonl:1`: ", "")
+    };
+    let says = |messages: &str| wrong(&format!("\"messages\":[{messages}]")).replace("column `messages`: ", "");
+    assert_eq!(wrong("\"messages\":\"hi\""), "column `messages`: it must be a list of messages");
+    assert_eq!(says(""), "it has no turn of the user; give at least one");
+    assert_eq!(
+        says(r#"{"role":"bot","content":""}"#),
+        "message 1: `role` is `bot`, and must be system, user, assistant, tool"
+    );
+    assert_eq!(says(r#"{"role":"user"}"#), "message 1: `content` must be text or a list of parts");
+    assert_eq!(
+        says(r#"{"role":"user","content":"","tool_calls":[]}"#),
+        "message 1: `tool_calls` is not known; a message has `role` and `content`"
+    );
+    assert_eq!(
+        says(r#"{"role":"user","content":[{"type":"audio"}]}"#),
+        "message 1: a part is of type `audio`, and must be `text` or `image`"
+    );
+    assert_eq!(
+        says(r#"{"role":"user","content":[{"type":"image","image":"a.png"}]}"#),
+        "message 1: a part of type `image` names its file; list the row's files in the column `images`"
+    );
+    assert_eq!(
+        says(r#"{"role":"user","content":""},{"role":"tool","content":""},{"role":"assistant","content":""}"#),
+        "the last turn before the answer must be the user's"
+    );
+    let counted = |images: usize, places: usize| {
+        format!(
+            "the row has {images} images, but its turns have {places} places for them (`<image>`, or parts of type `image`); \
+             name each image once, in order"
+        )
+    };
+    assert_eq!(says(r#"{"role":"user","content":[{"type":"image"}]}"#), counted(0, 1));
+    assert_eq!(wrong(r#""prompt":"<image> <image>","images":["a.png"]"#), counted(1, 2));
+}

@@ -156,5 +156,12 @@ fn row_facts(view: &DataView, row: &serde_json::Map<String, Value>) -> (BTreeSet
     if view.answer_marker.is_some() {
         columns.insert("reasoning".into());
     }
+    // A whole chat holds its prompt, and its answer where the assistant has the last word.
+    if let Some(Value::Array(turns)) = row.get(&column("messages")) {
+        columns.insert("prompt".into());
+        if turns.last().is_some_and(|turn| turn["role"] == "assistant") {
+            columns.insert("response".into());
+        }
+    }
     (columns, filled("images"))
 }
