@@ -24,7 +24,9 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let (model_dir, data) = (&context.input("model")?.path, context.input("data")?);
     let reading = |error: &dyn std::fmt::Display| StageError::while_doing("reading the model", error);
     let config = ModelConfig::read(model_dir).map_err(|error| reading(&error))?;
+    params.precision.check(&device)?;
     let model = weights::load(model_dir, &config, &device).map_err(|error| reading(&error))?;
+    let model = params.precision.view(&model);
     let instruction = params.instruction.as_deref();
     let mut questions = Questions::open(data, model_dir, &config, params.max_new_tokens, instruction)?;
     questions.truncate(params.limit.unwrap_or(usize::MAX));

@@ -7,6 +7,8 @@ use curricle_engine::stage::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::train::precision::Precision;
+
 /// The kind `evaluate`.
 pub struct Evaluate;
 
@@ -30,6 +32,8 @@ pub struct Params {
     pub batch: usize,
     /// Text added to every prompt: the paper's template asks for thinking and a boxed answer.
     pub instruction: Option<String>,
+    /// Number format of weights and activations; scores of tokens are computed in 32 bits in any case.
+    pub precision: Precision,
 }
 
 impl Default for Params {
@@ -43,6 +47,7 @@ impl Default for Params {
             limit: None,
             batch: 32,
             instruction: None,
+            precision: Precision::F32,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::model::lora::{self, Lora};
 use crate::rl::reward::{REWARDS, Weights};
 use crate::rl::select::{Select, SelectKind};
 use crate::train::freeze::{self, Part};
+use crate::train::precision::Precision;
 use crate::train::schedule::Shape;
 
 /// The kind `grpo`.
@@ -114,6 +115,9 @@ pub struct Params {
     pub freeze: Vec<Part>,
     /// Trains low-rank adapters, and leaves the weights as they are. A model that has an adapter goes on training it.
     pub lora: Option<Lora>,
+    /// Number format of weights and activations, of rollouts too; what the optimizer moves stays in 32 bits, in
+    /// checkpoints and results too.
+    pub precision: Precision,
 }
 
 impl Default for Params {
@@ -146,6 +150,7 @@ impl Default for Params {
             max_grad_norm: 1.0,
             freeze: Vec::new(),
             lora: None,
+            precision: Precision::F32,
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::lora::{self, Lora};
 use crate::train::freeze::{self, Part};
+use crate::train::precision::Precision;
 use crate::train::schedule::Shape;
 
 /// The kind `sft`.
@@ -97,6 +98,8 @@ pub struct Params {
     pub freeze: Vec<Part>,
     /// Trains low-rank adapters, and leaves the weights as they are. A model that has an adapter goes on training it.
     pub lora: Option<Lora>,
+    /// Number format of weights and activations; what the optimizer moves stays in 32 bits, in checkpoints and results too.
+    pub precision: Precision,
     /// Longest row in tokens; left out: the model's own limit.
     pub max_length: Option<usize>,
     /// What to do with a longer row.
@@ -125,6 +128,7 @@ impl Default for Params {
             max_grad_norm: 1.0,
             freeze: Vec::new(),
             lora: None,
+            precision: Precision::F32,
             max_length: None,
             too_long: TooLong::Refuse,
             look_every: 0,
@@ -298,7 +302,7 @@ mod run {
             }),
         };
         let Start { model, config, end } =
-            Start::open(folder, params.lora.as_ref(), &params.freeze, context.seed(), &device)?;
+            Start::open(folder, params.lora.as_ref(), &params.freeze, params.precision, context.seed(), &device)?;
         let plan = Plan {
             config,
             processor,
@@ -316,6 +320,7 @@ mod run {
             },
             max_grad_norm: params.max_grad_norm,
             freeze: params.freeze.clone(),
+            precision: params.precision,
             keep: Keep::when(runtime.gradient_checkpointing),
             seed: context.seed(),
             device,

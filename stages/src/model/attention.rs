@@ -5,11 +5,12 @@
 
 use burn::module::Module;
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::adapters::Site;
 use super::cache::LayerCache;
 use super::config::{TextConfig, VisionConfig};
+use super::dtype::to;
 use super::linear::{Adapter, Linear};
 use super::text::Context;
 use super::vision::View;
@@ -17,7 +18,7 @@ use super::vision::View;
 /// Added to a score that must not count. Finite, so that a row with nothing to see stays a number.
 pub const HIDDEN: f32 = -1e9;
 
-/// `softmax(q·kᵀ + bias)·v`; the queries are scaled already.
+/// `softmax(q·kᵀ + bias)·v`; the queries are scaled already. Softmax runs in float32, products in the format of `v`.
 ///
 /// # Shapes
 /// - `q` `[B, G, Q, d]`, `k`, `v` `[B, G, S, d]` → `[B, G, Q, d]`
@@ -32,7 +33,8 @@ fn attend(
     learning: bool,
 ) -> Tensor<4> {
     let ([b, g, q, d], [_, _, s, _]) = (q_bgqd.dims(), k_bgsd.dims());
-    let scores = q_bgqd.matmul(k_bgsd.swap_dims(2, 3));
+    let dtype = v_bgsd.dtype();
+    let scores = to(q_bgqd.matmul(k_bgsd.swap_dims(2, 3)), DType::F32);
     let scores = match bias {
         None => scores,
         Some(bias) => {
@@ -41,12 +43,17 @@ fn attend(
         }
     };
     if !(learning || scores.is_tracked()) {
-        return softmax(scores, 3).matmul(v_bgsd);
+        return to(softmax(scores, 3), dtype).matmul(v_bgsd);
     }
     // Dividing after the product, and summing the weights as one more column of values, spares the backward pass five
     // walks over `[B, G, Q, S]`.
     let peak = scores.clone().detach().max_dim(3);
     let weights = (scores - peak).exp();
+    if dtype != DType::F32 {
+        // A narrow sum of thousands of weights would be worth little.
+        let sums = weights.clone().sum_dim(3);
+        return to(to(to(weights, dtype).matmul(v_bgsd), DType::F32) / sums, dtype);
+    }
     let ones = Tensor::ones([b, g, s, 1], &v_bgsd.device());
     let sums = weights.matmul(Tensor::cat(vec![v_bgsd, ones], 3));
     sums.clone().narrow(3, 0, d) / sums.narrow(3, d, 1)

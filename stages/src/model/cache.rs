@@ -2,7 +2,7 @@
 //!
 //! Room for the whole generation is taken at once; a step writes its column in place. Knows nothing of tokens.
 
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor};
 
 use super::config::TextConfig;
 
@@ -21,11 +21,11 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// Room for `capacity` tokens of `rows` rows.
-    pub fn new(config: &TextConfig, rows: usize, capacity: usize, device: &Device) -> Self {
+    /// Room for `capacity` tokens of `rows` rows, in the number format of the model.
+    pub fn new(config: &TextConfig, rows: usize, capacity: usize, device: &Device, dtype: DType) -> Self {
         let shape = [rows, config.num_key_value_heads, capacity, config.head_dim()];
-        let layer =
-            || LayerCache { k_bgsd: Tensor::zeros(shape, device), v_bgsd: Tensor::zeros(shape, device), length: 0 };
+        let zeros = || Tensor::zeros(shape, (device, dtype));
+        let layer = || LayerCache { k_bgsd: zeros(), v_bgsd: zeros(), length: 0 };
         Self { layers: (0..config.num_hidden_layers).map(|_| layer()).collect() }
     }
 

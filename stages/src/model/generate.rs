@@ -21,7 +21,7 @@ use super::config::ModelConfig;
 use super::rope::{Rotary, text_angles};
 use super::sampling::{Sampling, stream};
 use super::text::Context;
-use super::vlm::Qwen2_5Vl;
+use super::vlm::{Head, Qwen2_5Vl};
 
 /// What a model wrote after one prompt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +63,7 @@ struct Row {
 /// State between two steps.
 struct Decoder<'a> {
     model: &'a Qwen2_5Vl,
+    head: Head,
     config: &'a ModelConfig,
     device: &'a Device,
     queue: Queue<'a>,
@@ -109,8 +110,18 @@ pub fn generate_with(
     assert_eq!(queue.prompts.len(), queue.seeds.len(), "one seed per prompt");
     assert!(queue.slots > 0 || queue.prompts.is_empty(), "prompts wait for no slots");
     let completions = vec![Completion::default(); queue.prompts.len()];
-    let mut decoder =
-        Decoder { model, config, device, queue, next: 0, rows: Vec::new(), cache: None, bias: None, completions };
+    let mut decoder = Decoder {
+        model,
+        head: model.wide_head(),
+        config,
+        device,
+        queue,
+        next: 0,
+        rows: Vec::new(),
+        cache: None,
+        bias: None,
+        completions,
+    };
     if queue.sampling.max_new_tokens > 0 {
         // A caller who has seen enough ends the rows, not the completions so far.
         let _ = decoder.run(seen);
@@ -196,10 +207,10 @@ impl Decoder<'_> {
         let Self { model, config, device, queue, .. } = *self;
         let (unique, which) = distinct(&queue.prompts[places.clone()]);
         let batch = Batch::new(&unique, Padding::Left, config.tokens.pad.unwrap_or(0), config, device);
-        let mut cache = KvCache::new(&config.text, batch.rows, batch.width, device);
+        let mut cache = KvCache::new(&config.text, batch.rows, batch.width, device, model.dtype());
         let h_btd = model.hidden_cached(&batch, Some(&mut cache));
         let [b, t, d] = h_btd.dims();
-        let scores = host(model.logits_of(h_btd.narrow(1, t - 1, 1).reshape([b, d])));
+        let scores = host(self.head.logits(h_btd.narrow(1, t - 1, 1).reshape([b, d])));
         let width = scores.len() / b;
         let penalty = (queue.sampling.repetition_penalty - 1.0).abs() > f32::EPSILON;
         let mut rows = Vec::with_capacity(which.len());
@@ -233,7 +244,7 @@ impl Decoder<'_> {
         let ids_bt = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, 1]), self.device);
         let context = Context { rows, rotary: &rotary, bias: bias.as_ref(), learning: false };
         let h_bd = self.model.text().forward(self.model.text().embed(ids_bt), context, self.cache.as_mut());
-        host(self.model.logits_of(h_bd))
+        host(self.head.logits(h_bd))
     }
 }
 

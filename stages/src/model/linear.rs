@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The product `AB` is never formed while training. Where `W` is frozen, the backward pass needs neither its gradient nor
-//! its input: `x` is kept for `A` alone. Reference: `torch.nn.Linear`, PEFT's `LoraLayer`. Knows no names; which layers
+//! its input: `x` is kept for `A` alone. A map computes in the number format of its input. Reference: `torch.nn.Linear`, PEFT's `LoraLayer`. Knows no names; which layers
 //! have adapters is [`super::lora`]'s.
 
 use burn::module::{Module, Param};
@@ -14,6 +14,8 @@ use burn::tensor::module::linear;
 use burn::tensor::{Bool, Device, Distribution, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use super::dtype::to;
 
 /// A linear map with zero weights, to be filled by [`super::weights`].
 #[derive(Module, Debug)]
@@ -46,7 +48,8 @@ impl Linear {
 
     /// [`Self::forward`] without the adapter.
     pub fn base(&self, x_nd: Tensor<2>) -> Tensor<2> {
-        linear(x_nd, self.weight.val(), self.bias.as_ref().map(Param::val))
+        let dtype = x_nd.dtype();
+        linear(x_nd, to(self.weight.val(), dtype), self.bias.as_ref().map(|bias| to(bias.val(), dtype)))
     }
 }
 
@@ -72,24 +75,26 @@ impl Adapter {
 
     /// `s · drop(x) A`, `[N, in] → [N, r]`
     pub fn lower(&self, x_nd: Tensor<2>) -> Tensor<2> {
+        let a = to(self.a.val(), x_nd.dtype());
         // What is kept grows by `1 / (1 − p)`; as the map is linear, the factor goes with `s`.
         match self.noise.filter(|_| self.dropout > 0.0) {
-            None => x_nd.matmul(self.a.val()) * self.scale,
+            None => x_nd.matmul(a) * self.scale,
             Some(noise) => {
                 let dropped = dropped(x_nd.dims(), self.dropout, noise, &x_nd.device());
-                x_nd.mask_fill(dropped, 0.0).matmul(self.a.val()) * (self.scale / (1.0 - self.dropout))
+                x_nd.mask_fill(dropped, 0.0).matmul(a) * (self.scale / (1.0 - self.dropout))
             }
         }
     }
 
     /// `low · B`, `[N, r] → [N, out]`
     pub fn raise(&self, low_nr: Tensor<2>) -> Tensor<2> {
-        low_nr.matmul(self.b.val())
+        let b = to(self.b.val(), low_nr.dtype());
+        low_nr.matmul(b)
     }
 
     /// One of `parts` equal parts of [`Self::raise`]'s columns.
     pub fn raise_part(&self, low_nr: Tensor<2>, part: usize, parts: usize) -> Tensor<2> {
-        let b = self.b.val();
+        let b = to(self.b.val(), low_nr.dtype());
         let width = b.dims()[1] / parts;
         low_nr.matmul(b.narrow(1, part * width, width))
     }

@@ -25,6 +25,8 @@ pub mod batch;
 #[cfg(feature = "compute")]
 mod cache;
 #[cfg(feature = "compute")]
+pub mod dtype;
+#[cfg(feature = "compute")]
 pub mod generate;
 #[cfg(feature = "compute")]
 mod init;

@@ -1,10 +1,12 @@
-//! `x / √(mean(x²) + ε) · w`, with the statistics in float32.
+//! `x / √(mean(x²) + ε) · w`, in float32; only the result is rounded to the number format of the input.
 //!
-//! Reference: `Qwen2RMSNorm`. Knows rows of a matrix and nothing about what they mean.
+//! Reference: `Qwen2RMSNorm`, which rounds before it multiplies with `w` too. Knows rows of a matrix and nothing about what they mean.
 
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{DType, Device, Tensor};
+
+use super::dtype::to;
 
 /// Root-mean-square normalisation of rows.
 #[derive(Module, Debug)]
@@ -23,10 +25,8 @@ impl RmsNorm {
     /// `[N, D] → [N, D]`
     pub fn forward(&self, x_nd: Tensor<2>) -> Tensor<2> {
         let dtype = x_nd.dtype();
-        let x = if dtype == DType::F32 { x_nd } else { x_nd.cast(DType::F32) };
-        let inverse_n1 = (x.clone().square().mean_dim(1) + self.epsilon).sqrt().recip();
-        let normed = x * inverse_n1;
-        let normed = if dtype == DType::F32 { normed } else { normed.cast(dtype) };
-        normed * self.weight.val().unsqueeze()
+        let x_nd = to(x_nd, DType::F32);
+        let inverse_n1 = (x_nd.clone().square().mean_dim(1) + self.epsilon).sqrt().recip();
+        to(x_nd * inverse_n1 * to(self.weight.val(), DType::F32).unsqueeze(), dtype)
     }
 }

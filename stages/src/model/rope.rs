@@ -3,9 +3,11 @@
 //! Text: three-axis rotary positions (M-RoPE), where each frequency follows time, height or width
 //! (`apply_multimodal_rotary_pos_emb`). Vision: two-axis, half of the frequencies for the row and half for the column
 //! (`Qwen2_5_VisionRotaryEmbedding`). Both turn pairs `(i, i + d/2)` ("rotate half"). Tables are made once per batch on
-//! the host, in float32 as the reference does. Knows nothing of tokens and images.
+//! the host, in float32 as the reference does, and what they turn is turned in float32. Knows nothing of tokens and images.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use super::dtype::to;
 
 /// Position of one token on the axes time, height, width.
 pub type Position = [i64; 3];
@@ -61,11 +63,12 @@ impl Rotary {
     }
 
     fn apply(&self, x_nd: Tensor<2>, cos_n1d: &Tensor<3>, sin_n1d: &Tensor<3>) -> Tensor<3> {
-        let ([rows, all], [width, _]) = (x_nd.dims(), self.turn_dd.dims());
+        let ([rows, all], [width, _], dtype) = (x_nd.dims(), self.turn_dd.dims(), x_nd.dtype());
+        let x_nd = to(x_nd, DType::F32);
         let heads = all / width;
         let turned = x_nd.clone().reshape([rows * heads, width]).matmul(self.turn_dd.clone());
         let x_nhd: Tensor<3> = x_nd.reshape([rows, heads, width]);
-        x_nhd * cos_n1d.clone() + turned.reshape([rows, heads, width]) * sin_n1d.clone()
+        to(x_nhd * cos_n1d.clone() + turned.reshape([rows, heads, width]) * sin_n1d.clone(), dtype)
     }
 }
 

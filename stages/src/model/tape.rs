@@ -176,7 +176,7 @@ impl Links {
 
     /// The images' tokens.
     fn tower(&mut self, plain: &VisionTower, tower: &VisionTower, images: &VisionBatch) -> Tensor<2> {
-        let patches = images.patches_np.clone();
+        let patches = plain.patches(images);
         let mut x_nd = self.forward(patches, &plain.patch_embed, &tower.patch_embed, |map, x, _| map.forward(x));
         for (at, (plain, leaves)) in plain.blocks.iter().zip(&tower.blocks).enumerate() {
             x_nd = self.forward(x_nd, plain, leaves, |block, x_nd, learning| {

@@ -11,6 +11,7 @@ use super::adapters::Site;
 use super::attention::VisionAttention;
 use super::batch::VisionBatch;
 use super::config::{MERGE, PATCH_VALUES, VisionConfig};
+use super::dtype::to;
 use super::linear::Linear;
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
@@ -110,9 +111,14 @@ impl VisionTower {
         sites
     }
 
+    /// The patches in the number format of the tower.
+    pub(super) fn patches(&self, batch: &VisionBatch) -> Tensor<2> {
+        to(batch.patches_np.clone(), self.patch_embed.weight.val().dtype())
+    }
+
     /// Patches → `[patches, D]`.
     fn embed(&self, batch: &VisionBatch) -> Tensor<2> {
-        self.patch_embed.forward(batch.patches_np.clone())
+        self.patch_embed.forward(self.patches(batch))
     }
 
     /// What block number `at` needs besides its input.

@@ -4,12 +4,13 @@
 //! knows about it.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, IndexingUpdateOp, Tensor};
+use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor};
 
 use super::adapters::Site;
 use super::batch::{Batch, VisionBatch};
 use super::cache::KvCache;
 use super::config::ModelConfig;
+use super::dtype::{cast, to};
 use super::linear::Linear;
 use super::resize::with_mean_rows;
 use super::text::{Context, TextModel};
@@ -93,10 +94,49 @@ impl Qwen2_5Vl {
     }
 
     /// Scores for chosen hidden states, `[N, D] → [N, V]`; cheaper than [`Self::logits`] where few positions count.
+    ///
+    /// In float32, whatever the model's number format: a ratio of probabilities from rounded scores is worth little.
     pub fn logits_of(&self, h_nd: Tensor<2>) -> Tensor<2> {
+        self.head().logits(h_nd)
+    }
+
+    /// The head as it is.
+    fn head(&self) -> Head {
         match &self.lm_head {
-            Some(head) => head.forward(h_nd),
-            None => h_nd.matmul(self.text.embed_tokens.val().transpose()),
+            Some(head) => Head::Own(head.clone()),
+            None => Head::Tied(self.text.embed_tokens.val()),
+        }
+    }
+
+    /// The head of a plain model in float32, for more than one call of [`Head::logits`].
+    pub(super) fn wide_head(&self) -> Head {
+        match self.head() {
+            Head::Own(head) => Head::Own(cast(head, DType::F32)),
+            Head::Tied(table_vd) => Head::Tied(to(table_vd, DType::F32)),
+        }
+    }
+
+    /// The number format of the weights.
+    pub fn dtype(&self) -> DType {
+        self.text.embed_tokens.val().dtype()
+    }
+}
+
+/// Hidden states → scores.
+pub(super) enum Head {
+    /// A map of its own.
+    Own(Linear),
+    /// The table of the embedding, `[V, D]`.
+    Tied(Tensor<2>),
+}
+
+impl Head {
+    /// `[N, D] → [N, V]`, in float32.
+    pub fn logits(&self, h_nd: Tensor<2>) -> Tensor<2> {
+        let h_nd = to(h_nd, DType::F32);
+        match self {
+            Self::Own(head) => head.forward(h_nd),
+            Self::Tied(table_vd) => h_nd.matmul(to(table_vd.clone(), DType::F32).transpose()),
         }
     }
 }
@@ -104,12 +144,14 @@ impl Qwen2_5Vl {
 impl VisionBatch {
     /// Embedded words `[B·T, D]` with image tokens `[tokens, D]` in their places.
     pub(super) fn place(&self, words_nd: Tensor<2>, images: Tensor<2>) -> Tensor<2> {
-        (words_nd * self.keep_n1.clone()).select_assign(0, self.slots.clone(), images, IndexingUpdateOp::Add)
+        let keep_n1 = to(self.keep_n1.clone(), words_nd.dtype());
+        (words_nd * keep_n1).select_assign(0, self.slots.clone(), images, IndexingUpdateOp::Add)
     }
 
     /// The gradient of [`Self::place`]: of the words, and of the image tokens.
     pub(super) fn replace(&self, cotangent_nd: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-        (cotangent_nd.clone() * self.keep_n1.clone(), cotangent_nd.select(0, self.slots.clone()))
+        let keep_n1 = to(self.keep_n1.clone(), cotangent_nd.dtype());
+        (cotangent_nd.clone() * keep_n1, cotangent_nd.select(0, self.slots.clone()))
     }
 }
 

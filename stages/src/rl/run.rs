@@ -29,12 +29,12 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
         .map_err(|error| StageError::while_doing("finding the device", error))?;
     let (model_dir, data) = (&context.input("model")?.path, context.input("data")?);
     let Start { model: start, config, end } =
-        Start::open(model_dir, params.lora.as_ref(), &params.freeze, context.seed(), &device)?;
+        Start::open(model_dir, params.lora.as_ref(), &params.freeze, params.precision, context.seed(), &device)?;
     let questions = Questions::open(data, model_dir, &config, params.max_new_tokens, params.instruction.as_deref())?;
     let trainer = Trainer {
         params: params.clone(),
         seed: context.seed(),
-        reference: (params.kl.coef > 0.0).then(|| start.clone()),
+        reference: (params.kl.coef > 0.0).then(|| params.precision.view(&start)),
         lanes: Lanes::new(context.runtime().threads, &device)
             .map_err(|error| StageError::while_doing("starting threads", error))?,
         config,

@@ -30,7 +30,7 @@ pub struct Trainer {
     pub config: ModelConfig,
     /// What is asked.
     pub questions: Questions,
-    /// The stage's own start, if the KL term is on.
+    /// A view of the stage's own start, if the KL term is on.
     pub reference: Option<Qwen2_5Vl>,
     /// Threads.
     pub lanes: Lanes,
@@ -60,7 +60,7 @@ impl Trainer {
     /// Runs step number `step`, from 0.
     pub fn step(&self, step: usize, learner: Learner) -> Result<(Learner, Step), StageError> {
         let started = Instant::now();
-        let samples = self.rollout(step, &learner.model)?; //                        y ~ π_old(· | x)
+        let samples = self.rollout(step, &self.params.precision.view(&learner.model))?; //                        y ~ π_old(· | x)
         let scores: Vec<Scored> = samples.iter().map(|sample| self.score(sample)).collect(); // eq. 1
         let advantages = self.advantages(&scores, |scored| scored.total); //         eq. 3
         let informative = self.advantages(&scores, Scored::accuracy);

@@ -28,7 +28,7 @@ use crate::train::optimizer::AdamW;
 
 /// The model that learns, and its optimizer.
 pub struct Learner {
-    /// Plain weights.
+    /// Plain weights, as [`hold`](crate::train::precision::Precision::hold) holds them.
     pub model: Qwen2_5Vl,
     /// Moments of the weights.
     pub optimizer: AdamW,
@@ -50,7 +50,7 @@ pub struct Updater<'a> {
     pub params: &'a Params,
     /// Sizes of the model.
     pub config: &'a ModelConfig,
-    /// The stage's own start, if the KL term is on.
+    /// A view of the stage's own start, if the KL term is on.
     pub reference: Option<&'a Qwen2_5Vl>,
     /// The token that fills up.
     pub pad: u32,
@@ -91,7 +91,8 @@ impl Updater<'_> {
     pub fn run(&self, step: usize, lr: f64, mut learner: Learner, samples: &[Chosen<'_>]) -> (Learner, Report) {
         let reference = self.reference.map(|model| self.logprobs(model, samples));
         let (updates, epochs) = (self.params.updates.min(samples.len()), self.params.epochs);
-        let old = (updates * epochs > 1).then(|| self.logprobs(&learner.model, samples));
+        let precision = self.params.precision;
+        let old = (updates * epochs > 1).then(|| self.logprobs(&precision.view(&learner.model), samples));
         let prepared: Vec<Prepared<'_>> = samples
             .iter()
             .enumerate()
@@ -129,16 +130,17 @@ impl Updater<'_> {
         let lengths: Vec<usize> = batch.iter().map(|prepared| prepared.sample.tokens).collect();
         let weights = token_weights(self.params.mean, &lengths);
         let size = self.params.micro_batch;
+        let view = self.params.precision.view(&learner.model);
         let jobs = batch.chunks(size).zip(weights.chunks(size)).enumerate();
         let [step, epoch, update] = place.map(|number| number as u64);
-        let noisy =
-            |micro| learner.model.clone().with_noise(Some(Noise::new(self.seed, &[step, epoch, update, micro])));
+        let noisy = |micro| view.clone().with_noise(Some(Noise::new(self.seed, &[step, epoch, update, micro])));
         let (gradients, mut report) = self.lanes.fold(
             jobs,
             |(index, (micro, weights))| self.backward(&noisy(index as u64), micro, weights),
             (Gradients::default(), Report::default()),
             |(sum, report), (gradients, more)| (sum.plus(gradients), report.plus(more)),
         );
+        drop(view);
         let (gradients, norm) = global_norm(gradients, self.params.max_grad_norm);
         report.grad_norm = norm;
         if !norm.is_finite() {

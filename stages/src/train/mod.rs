@@ -6,6 +6,7 @@
 //! ```
 
 pub mod freeze;
+pub mod precision;
 pub mod schedule;
 
 #[cfg(feature = "compute")]

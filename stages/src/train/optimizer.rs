@@ -1,6 +1,6 @@
 //! Gradients → new weights, with AdamW. Refuses to know losses and schedules.
 //!
-//! Loshchilov & Hutter 2019 (arXiv 1711.05101), as `torch.optim.AdamW` computes it, in f32 whatever the parameter's type:
+//! Loshchilov & Hutter 2019 (arXiv 1711.05101), as `torch.optim.AdamW` computes it, in f32:
 //!
 //! ```text
 //! w ← w · (1 − lr · λ)
@@ -8,13 +8,12 @@
 //! w ← w − lr / (1 − β₁ᵗ) · m / ( √v / √(1 − β₂ᵗ) + ε )
 //! ```
 //!
-//! `t` counts the updates of one parameter: a parameter without a gradient is left alone, decay included. Weights of
-//! another type than f32 keep an f32 master here. Burn's own AdamW keeps its moments in the gradient's type, and finds its
-//! state by random ids; ours is found by the order of the module's fields, so that a checkpoint of it is the same bytes
-//! every time.
+//! `t` counts the updates of one parameter: a parameter without a gradient is left alone, decay included. What learns
+//! is held in f32 ([`super::precision`]). Burn's own AdamW keeps its moments in the gradient's type, and finds its state by
+//! random ids; ours is found by the order of the module's fields, so that a checkpoint of it is the same bytes every time.
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 
 use super::checkpoint::Named;
 use super::gradients::Gradients;
@@ -52,8 +51,6 @@ struct Slot {
     updates: i32,
     first: Tensor<1>,
     second: Tensor<1>,
-    /// Kept only where the parameter itself is not f32.
-    master: Option<Tensor<1>>,
 }
 
 impl AdamW {
@@ -62,7 +59,7 @@ impl AdamW {
         Self { config, slots: Vec::new() }
     }
 
-    /// One update of a plain (not tracked) model.
+    /// One update of a plain (not tracked) model, in f32 where it has gradients.
     pub fn step<M: Module>(&mut self, model: M, gradients: Gradients, lr: f64) -> M {
         self.slots.resize(gradients.0.len(), None);
         let mut update = Update {
@@ -81,9 +78,6 @@ impl AdamW {
             named.push((format!("adamw.updates.{name}"), TensorData::from([slot.updates])));
             named.push((format!("adamw.first.{name}"), slot.first.to_data()));
             named.push((format!("adamw.second.{name}"), slot.second.to_data()));
-            if let Some(master) = &slot.master {
-                named.push((format!("adamw.master.{name}"), master.to_data()));
-            }
         }
         named
     }
@@ -102,9 +96,9 @@ impl AdamW {
                 let mut tensor = |what: &str| {
                     find(&format!("adamw.{what}.{name}")).map(|data| Tensor::<1>::from_data(data, &device))
                 };
-                let (first, second, master) = (tensor("first")?, tensor("second")?, tensor("master"));
+                let (first, second) = (tensor("first")?, tensor("second")?);
                 let updates = find(&format!("adamw.updates.{name}"))?.iter::<i32>().next()?;
-                Some(Slot { updates, first, second, master })
+                Some(Slot { updates, first, second })
             })
             .collect();
         Self { config, slots }
@@ -122,17 +116,11 @@ impl ModuleMapper for Update<'_> {
         let Some((Some(grad), slot)) = self.pairs.next() else { return param };
         let AdamWConfig { betas: [beta1, beta2], eps, weight_decay, decay_matrices_only } = self.config;
         let (id, tensor, mapper) = param.consume();
-        let (shape, dtype) = (tensor.shape(), tensor.dtype());
-
-        let grad = grad.cast(DType::F32);
-        let state = slot.take().unwrap_or_else(|| Slot {
-            updates: 0,
-            first: grad.zeros_like(),
-            second: grad.zeros_like(),
-            master: None,
-        });
+        let shape = tensor.shape();
+        let state =
+            slot.take().unwrap_or_else(|| Slot { updates: 0, first: grad.zeros_like(), second: grad.zeros_like() });
         let updates = state.updates + 1;
-        let mut weight = state.master.unwrap_or_else(|| tensor.reshape([-1]).cast(DType::F32));
+        let mut weight = tensor.reshape([-1]);
         if weight_decay > 0.0 && (D > 1 || !decay_matrices_only) {
             weight = weight * (1.0 - self.lr * weight_decay);
         }
@@ -141,10 +129,8 @@ impl ModuleMapper for Update<'_> {
         let root = second.clone().sqrt() / (1.0 - beta2.powi(updates)).sqrt() + eps;
         weight = weight - first.clone() / root * (self.lr / (1.0 - beta1.powi(updates)));
 
-        let new = weight.clone().reshape(shape).cast(dtype);
-        let master = (dtype != DType::F32).then_some(weight);
-        *slot = Some(Slot { updates, first, second, master });
-        Param::from_mapped_value(id, new, mapper)
+        *slot = Some(Slot { updates, first, second });
+        Param::from_mapped_value(id, weight.reshape(shape), mapper)
     }
 }
 #[cfg(test)]

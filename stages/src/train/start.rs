@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use curricle_engine::stage::StageError;
 
-use super::freeze::{self, Part};
+use super::checkpoint::names;
+use super::freeze::{self, Learns, Part};
+use super::precision::Precision;
 use crate::inputs::copy_companions;
 use crate::model::lora::Lora;
 use crate::model::peft::{self, Peft};
-use crate::model::{ModelConfig, Qwen2_5Vl, weights};
+use crate::model::weights::{self, WeightsError};
+use crate::model::{ModelConfig, Qwen2_5Vl};
 
 /// What training starts from.
 pub struct Start {
-    /// Plain weights, with an adapter if that is what learns.
+    /// Plain weights, with an adapter if that is what learns, as [`Precision::hold`] holds them.
     pub model: Qwen2_5Vl,
     /// Its dimensions.
     pub config: ModelConfig,
@@ -27,6 +30,9 @@ pub struct End {
     folder: PathBuf,
     config: ModelConfig,
     adapter: Option<Peft>,
+    precision: Precision,
+    learns: Learns,
+    device: Device,
 }
 
 impl Start {
@@ -34,14 +40,16 @@ impl Start {
     ///
     /// # Errors
     ///
-    /// Where the folder can't be read, nothing would learn, or `lora` meets a model that has an adapter.
+    /// Where the folder can't be read, the device lacks the number format, nothing would learn, or `lora` meets a model that has an adapter.
     pub fn open(
         folder: &Path,
         lora: Option<&Lora>,
         frozen: &[Part],
+        precision: Precision,
         seed: u64,
         device: &Device,
     ) -> Result<Self, StageError> {
+        precision.check(device)?;
         let reading = |error: &dyn std::fmt::Display| StageError::while_doing("reading the model", error);
         let config = ModelConfig::read(folder).map_err(|error| reading(&error))?;
         let mut model = weights::load(folder, &config, device).map_err(|error| reading(&error))?;
@@ -57,7 +65,9 @@ impl Start {
             adapter = Some(Peft { lora: lora.clone(), base: None });
         }
         freeze::check(&model, frozen)?;
-        let end = End { folder: folder.to_owned(), config: config.clone(), adapter };
+        let (learns, device) = (Learns::of(&model, frozen), device.clone());
+        let model = precision.hold(model, |path| learns.at(path));
+        let end = End { folder: folder.to_owned(), config: config.clone(), adapter, precision, learns, device };
         Ok(Self { model, config, end })
     }
 }
@@ -66,11 +76,21 @@ impl End {
     /// Writes the trained model into a folder: its weights, or the weights that training began with and the adapter.
     pub fn write(&self, model: &Qwen2_5Vl, output: &Path) -> Result<(), StageError> {
         let written = match &self.adapter {
-            None => weights::save(model, &self.config, output),
+            None => self.whole(model).and_then(|model| weights::save(&model, &self.config, output)),
             Some(adapter) => weights::copy_base(&self.folder, output).and_then(|()| peft::save(model, adapter, output)),
         };
         written.map_err(|error| StageError::while_doing("writing the model", error))?;
         copy_companions(&self.folder, output)
+    }
+
+    /// The trained model with frozen weights as they came, not as they were computed with.
+    fn whole(&self, model: &Qwen2_5Vl) -> Result<Qwen2_5Vl, WeightsError> {
+        let learns = |path: &str| self.learns.at(path);
+        if self.precision == Precision::F32 || names(model).iter().all(|path| learns(path)) {
+            return Ok(model.clone());
+        }
+        let origin = weights::load(&self.folder, &self.config, &self.device)?;
+        Ok(self.precision.whole(model.clone(), &origin, learns))
     }
 }
 

@@ -25,6 +25,7 @@ use super::logprob::Positions;
 use super::loss::nll_sum;
 use super::meter::{History, Meter, Numbers};
 use super::optimizer::{AdamW, AdamWConfig};
+use super::precision::Precision;
 use super::schedule::Schedule;
 use crate::model::tape::Keep;
 use crate::model::{Batch, ModelConfig, Noise, Padding, Qwen2_5Vl};
@@ -198,6 +199,8 @@ pub struct Plan {
     pub max_grad_norm: f64,
     /// Parts that stay as they are.
     pub freeze: Vec<Part>,
+    /// In which format it computes; the model that it is given and gives back is the one that is held.
+    pub precision: Precision,
     /// What a forward pass keeps for its backward pass.
     pub keep: Keep,
     /// Root of what is drawn at random in a pass.
@@ -262,7 +265,7 @@ impl Plan {
         let began = Instant::now();
         let pieces = self.walk.step(step, &self.data.lengths);
         let tokens: usize = pieces.iter().flatten().map(|row| self.data.lengths[*row]).sum();
-        let (gradients, loss) = self.gradients(&model, step, pieces)?;
+        let (gradients, loss) = self.gradients(&self.precision.view(&model), step, pieces)?;
         let (gradients, norm) = global_norm(gradients, self.max_grad_norm);
         if !norm.is_finite() {
             return Err(StageError::Failed(format!(
@@ -307,7 +310,7 @@ impl Plan {
 
     /// Mean loss over the target tokens of all of `val`.
     fn look(&self, model: &Qwen2_5Vl, val: &Rows) -> Result<Numbers, StageError> {
-        let order: Vec<usize> = (0..val.len()).collect();
+        let (model, order): (_, Vec<usize>) = (self.precision.view(model), (0..val.len()).collect());
         let jobs: Vec<_> = order.chunks(16).map(|rows| (rows.to_vec(), model.clone())).collect();
         let work = |(rows, model): (Vec<usize>, Qwen2_5Vl)| {
             Ok(InferenceStep::step(&model, self.piece(val, &rows, 1.0)?).get("nll").unwrap_or_default())

@@ -74,3 +74,44 @@ fn frozen_parts_keep_their_bytes_and_early_stopping_stops() {
     let projection = "model.layers.0.mlp.up_proj.weight";
     assert_eq!(bench.tensors("base")[projection], bench.tensors("frozen")[projection]);
 }
+
+/// Steps on drawings with the tower frozen.
+fn precise(precision: &str) -> Value {
+    json!({
+        "steps": 20, "batch": 6, "micro_batch": 2, "lr": 1e-2, "freeze": ["vision"], "precision": precision,
+    })
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "the measured differences are worth seeing")]
+fn bfloat16_learns_like_float32() {
+    let bench = Bench::drawn();
+    let losses = |precision| {
+        let events = bench.run(&Kind::<Sft>::NEW, &precise(precision), precision, &Runtime::default(), None).unwrap();
+        seen(&events, "loss")
+    };
+    let (narrow, wide) = (losses("bf16"), losses("f32"));
+    eprintln!("losses in bfloat16 {narrow:?}, in float32 {wide:?}");
+    assert!(wide[19] < 0.5 * wide[0], "{wide:?}");
+    for (narrow, wide) in narrow.iter().zip(&wide) {
+        assert!((narrow / wide - 1.0).abs() < 0.01 && narrow.to_bits() != wide.to_bits(), "{narrow} {wide}");
+    }
+}
+
+#[test]
+fn bfloat16_keeps_its_masters_and_what_is_frozen() {
+    let bench = Bench::drawn();
+    let run = |name: &str, runtime: &Runtime, stop| bench.run(&Kind::<Sft>::NEW, &precise("bf16"), name, runtime, stop);
+    let runtime = Runtime { threads: 2, checkpoint_every: 2, ..Runtime::default() };
+    run("straight", &runtime, None).unwrap();
+    let (before, after) = (bench.tensors("base"), bench.tensors("straight"));
+    for (name, bytes) in &after {
+        let frozen = name.starts_with("visual.") && !name.starts_with("visual.merger.");
+        assert_eq!(*bytes == before[name], frozen, "{name}");
+        let wide = bytes.as_chunks::<4>().0.iter().any(|value| value[..2] != [0, 0]);
+        assert!(wide || frozen, "{name} was rounded");
+    }
+    assert!(matches!(run("broken", &runtime, Some(3)), Err(StageError::Interrupted { .. })));
+    run("broken", &Runtime { threads: 1, gradient_checkpointing: true, ..runtime }, None).unwrap();
+    assert!(bench.weights("straight") == bench.weights("broken"));
+}

@@ -1,8 +1,10 @@
+use burn::tensor::DType;
 use curricle_datasets::Encoded;
 
 use std::ops::ControlFlow;
 
 use super::{Completion, Queue, generate, generate_with};
+use crate::model::dtype::cast;
 use crate::model::{Batch, Padding, Qwen2_5Vl, Sampling, fixture};
 
 const TOKENS: usize = 9;
@@ -27,8 +29,14 @@ fn slowly(model: &Qwen2_5Vl, row: &Encoded, tokens: usize) -> Vec<u32> {
 
 #[test]
 fn the_cache_changes_nothing() {
+    for dtype in [DType::F32, DType::BF16] {
+        the_cache_changes_nothing_in(dtype);
+    }
+}
+
+fn the_cache_changes_nothing_in(dtype: DType) {
     let (config, device, rows) = (fixture::config(), fixture::device(), fixture::rows());
-    let model = config.init(3, &device);
+    let model = cast(config.init(3, &device), dtype);
     let prompts: Vec<&Encoded> = rows.iter().collect();
     // Image pads among the new tokens would ask the slow way for pictures.
     let rules = Sampling { banned: vec![3], ..Sampling::greedy(TOKENS, vec![]) };

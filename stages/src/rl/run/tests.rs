@@ -57,3 +57,28 @@ fn neither_lanes_nor_interruptions_nor_checkpointing_change_a_byte() {
     bench.run_on("cold", &Kind::<Grpo>::NEW, &params(), "inputs", &runtime, None).unwrap();
     assert!(bench.weights("one") == bench.weights("inputs"), "gradient checkpointing changed the weights");
 }
+
+#[test]
+fn bfloat16_rolls_out_and_learns_with_float32_masters() {
+    let bench = bench();
+    let run = |name: &str, runtime: &Runtime, stop| {
+        let mut params = params();
+        params["precision"] = json!("bf16");
+        params["steps"] = json!(8);
+        bench.run_on("cold", &Kind::<Grpo>::NEW, &params, name, runtime, stop)
+    };
+    let runtime = Runtime { threads: 2, checkpoint_every: 2, ..Runtime::default() };
+    let events = run("straight", &runtime, None).unwrap();
+    for name in ["loss", "kl", "grad_norm", "reward"] {
+        assert!(seen(&events, name).iter().all(|value| value.is_finite()), "{name}");
+    }
+    assert!(seen(&events, "grad_norm").iter().any(|norm| *norm > 0.0));
+    let (before, after) = (bench.tensors("cold"), bench.tensors("straight"));
+    for (name, bytes) in &after {
+        let frozen = name.starts_with("visual.") && !name.starts_with("visual.merger.");
+        assert_eq!(*bytes == before[name], frozen, "{name}");
+    }
+    assert!(matches!(run("broken", &runtime, Some(2)), Err(StageError::Interrupted { .. })));
+    run("broken", &Runtime { threads: 1, gradient_checkpointing: true, ..runtime }, None).unwrap();
+    assert!(bench.weights("straight") == bench.weights("broken"));
+}

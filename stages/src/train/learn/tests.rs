@@ -1,6 +1,8 @@
+use burn::tensor::DType;
 use curricle_datasets::Encoded;
 
 use super::*;
+use crate::model::dtype::cast;
 use crate::model::lora::Lora;
 use crate::model::weights::parameters;
 use crate::model::{ModelConfig, Padding, fixture};
@@ -136,6 +138,39 @@ fn the_head_in_parts_changes_rounding_only() {
 
 fn many(times: usize) -> Vec<Encoded> {
     (0..times).flat_map(|_| fixture::rows()).collect()
+}
+
+/// The fixture in bfloat16: its weights are rounded once, so both models are compared on the rounded ones.
+#[test]
+#[expect(clippy::print_stderr, reason = "the measured differences are worth seeing")]
+fn bfloat16_stays_near_float32() {
+    for tied in [true, false] {
+        let mut wide = Case::new(tied);
+        wide.model = cast(cast(wide.model, DType::BF16), DType::F32);
+        let narrow = Case { model: cast(wide.model.clone(), DType::BF16), ..Case::new(tied) };
+        let logits = |case: &Case| {
+            let (batch, positions) = case.batch();
+            let h_btd = case.model.hidden(&batch);
+            assert_eq!(h_btd.dtype(), case.model.dtype());
+            let logits = case.model.logits_of(positions.states(h_btd.flatten(0, 1)));
+            assert_eq!(logits.dtype(), DType::F32);
+            logits.into_data().iter::<f32>().collect::<Vec<_>>()
+        };
+        let (one, other) = (logits(&narrow), logits(&wide));
+        let spread = (other.iter().map(|v| v * v).sum::<f32>() / other.len() as f32).sqrt();
+        let worst = one.iter().zip(&other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / spread;
+        let likelihood = |logits: &[f32], case: &Case| {
+            let (_, positions) = case.batch();
+            let logits_nv = Tensor::<1>::from_floats(logits, &fixture::device()).reshape([positions.len() as i32, -1]);
+            nll_sum(positions.pick(logits_nv, 0..positions.len())).into_scalar::<f32>()
+        };
+        let loss = (likelihood(&one, &narrow) / likelihood(&other, &wide) - 1.0).abs();
+        let (all, _) = narrow.pass(&[], Keep::All, None);
+        let apart = apart(&all, &wide.pass(&[], Keep::All, None).0);
+        eprintln!("bfloat16, tied {tied}: logits {worst:e}, loss {loss:e}, gradients {apart:e}");
+        assert!(worst < 0.05 && loss < 0.005 && apart < 0.1, "logits {worst}, loss {loss}, gradients {apart}");
+        assert!(all == narrow.pass(&[], Keep::Inputs, None).0, "keeping inputs changed a gradient");
+    }
 }
 
 /// A deep model, so that layers weigh more than anything else.

@@ -24,6 +24,7 @@ fn plan(bench: &Bench, micro_batch: usize) -> Plan {
         adamw: AdamWConfig::default(),
         max_grad_norm: 0.0,
         freeze: Vec::new(),
+        precision: Precision::F32,
         keep: Keep::All,
         seed: 7,
         device,
