@@ -90,4 +90,7 @@ pub fn verify(folder: &Path, against: &Path) -> Result<Report, VerifyError> {
 
 #[cfg(test)]
 #[cfg(feature = "compute")]
+mod narrow;
+#[cfg(test)]
+#[cfg(feature = "compute")]
 mod tests;
