@@ -142,7 +142,8 @@ impl Lesson {
     }
 }
 
-struct GradientOf<'a>(&'a GradientsParams);
+/// Chooses a parameter's gradient.
+pub(super) struct GradientOf<'a>(pub &'a GradientsParams);
 
 impl Pick for GradientOf<'_> {
     fn pick<const D: usize>(&mut self, param: &Param<Tensor<D>>) -> Option<Tensor<D>> {
