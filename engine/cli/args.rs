@@ -59,6 +59,8 @@ pub enum Verb {
     Report(ReportArgs),
     /// Let a model answer the rows of a file.
     Generate(GenerateArgs),
+    /// Talk to a model.
+    Chat(ChatArgs),
     /// Measure how far this program's model is from transformers', on a checkpoint and what transformers made of it.
     VerifyModel(VerifyModelArgs),
     /// List the kinds of stages, or describe one.
@@ -350,6 +352,18 @@ pub struct GenerateArgs {
     /// Rows that one thread answers together.
     #[arg(long, value_name = "N", default_value = "16")]
     pub batch: std::num::NonZeroUsize,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+}
+
+/// `curricle chat`
+#[derive(Debug, Args)]
+pub struct ChatArgs {
+    /// Folder of a model: a download, an export, or `model` in a stage's artifact.
+    pub model: PathBuf,
+    /// Rules for the model, in place of its chat template's.
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
     #[command(flatten)]
     pub sampling: SamplingArgs,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use curricle_stages::infer::{Speaker, read};
+use curricle_stages::infer::{Completer, read};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
@@ -13,8 +13,8 @@ use crate::paint::Paint;
 /// Completes every row and prints it, wave by wave: what is printed stays, whatever happens after.
 pub fn run(args: &GenerateArgs, paint: Paint) -> Result<Exit, Failure> {
     let (rows, records) = read(&args.rows).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
-    let speaker = open(args)?;
-    let sampling = speaker.sampling(&args.sampling.wishes());
+    let completer = open(args)?;
+    let sampling = completer.sampling(&args.sampling.wishes());
     let batch = args.batch.get();
 
     let bar = ProgressBar::new(rows.len() as u64).with_style(
@@ -25,8 +25,8 @@ pub fn run(args: &GenerateArgs, paint: Paint) -> Result<Exit, Failure> {
         bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
     }
     let (began, mut tokens, mut done) = (Instant::now(), 0, 0);
-    for (rows, records) in rows.chunks(speaker.wave(batch)).zip(records.chunks(speaker.wave(batch))) {
-        let completions = speaker
+    for (rows, records) in rows.chunks(completer.wave(batch)).zip(records.chunks(completer.wave(batch))) {
+        let completions = completer
             .complete(rows, done, &sampling, batch, args.sampling.seed)
             .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
         let mut lines = String::new();
@@ -34,7 +34,7 @@ pub fn run(args: &GenerateArgs, paint: Paint) -> Result<Exit, Failure> {
             let mut columns = record.clone();
             tokens += completion.ids.len();
             let reason = if completion.finished { "stop" } else { "length" };
-            columns.insert("text".into(), speaker.text(&completion.ids).into());
+            columns.insert("text".into(), completer.text(&completion.ids).into());
             columns.insert("token_ids".into(), completion.ids.into());
             columns.insert("finish_reason".into(), reason.into());
             lines += &format!("{}\n", Value::Object(columns));
@@ -50,7 +50,7 @@ pub fn run(args: &GenerateArgs, paint: Paint) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn open(args: &GenerateArgs) -> Result<Speaker, Failure> {
-    let opened = Speaker::open(&args.model, &args.sampling.device, args.sampling.threads);
+fn open(args: &GenerateArgs) -> Result<Completer, Failure> {
+    let opened = Completer::open(&args.model, &args.sampling.device, args.sampling.threads);
     opened.map_err(|error| Failure::new(Exit::Usage, error.to_string()))
 }

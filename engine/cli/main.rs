@@ -2,6 +2,8 @@
 
 mod args;
 mod bars;
+#[cfg(any(feature = "flex", feature = "cuda"))]
+mod chat;
 mod check;
 mod completions;
 mod compute;
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Verb::Explain(args) => explain::run(args, paint),
         Verb::Report(args) => report::run(args, paint),
         Verb::Generate(args) => compute::generate(args, paint),
+        Verb::Chat(args) => compute::chat(args, paint),
         Verb::VerifyModel(args) => verify_model::run(args, paint),
         Verb::Worker => Ok(worker::run()),
     };

@@ -3,6 +3,8 @@
 //! How tokens are chosen is the folder's `generation_config.json` unless the caller says otherwise, and no token is
 //! barred: what comes out is what transformers' `generate` gives for the same folder.
 
+mod conversation;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -10,6 +12,7 @@ use burn::tensor::Device;
 use curricle_datasets::{Encoded, Processor, Row, RowsError, RowsView, jsonl, rows};
 use serde_json::{Map, Value};
 
+pub use self::conversation::Conversation;
 use crate::model::{Completion, GenerationConfig, ModelConfig, Queue, Qwen2_5Vl, Sampling, generate_with, weights};
 use crate::rl::rollout::Generator;
 use crate::rl::seed::{Purpose, derive};
@@ -57,7 +60,7 @@ pub struct Wishes {
 
 /// A model that can be asked.
 #[derive(Debug)]
-pub struct Speaker {
+pub struct Completer {
     model: Qwen2_5Vl,
     config: ModelConfig,
     processor: Processor,
@@ -66,7 +69,7 @@ pub struct Speaker {
     lanes: Lanes,
 }
 
-impl Speaker {
+impl Completer {
     /// Opens a model folder on a device, with that many threads (0: one per core).
     ///
     /// # Errors
@@ -194,24 +197,24 @@ mod tests {
     #[test]
     fn waves_and_streams_say_the_same() {
         let bench = Bench::drawn();
-        let speaker = Speaker::open(&bench.model("base"), "cpu", 2).unwrap();
+        let completer = Completer::open(&bench.model("base"), "cpu", 2).unwrap();
         let rows = rows(&bench);
         let sampling =
-            speaker.sampling(&Wishes { temperature: Some(1.0), max_new_tokens: Some(6), ..Wishes::default() });
-        let together = speaker.complete(&rows, 0, &sampling, 3, 5).unwrap();
+            completer.sampling(&Wishes { temperature: Some(1.0), max_new_tokens: Some(6), ..Wishes::default() });
+        let together = completer.complete(&rows, 0, &sampling, 3, 5).unwrap();
         for (number, row) in rows.iter().enumerate() {
             let mut said = Vec::new();
             let mut listen = |id| {
                 said.push(id);
                 ControlFlow::Continue(())
             };
-            assert_eq!(speaker.stream(row, number, &sampling, 5, &mut listen).unwrap(), together[number]);
+            assert_eq!(completer.stream(row, number, &sampling, 5, &mut listen).unwrap(), together[number]);
             assert_eq!(said, together[number].ids);
         }
-        let tail = speaker.complete(&rows[4..], 4, &sampling, 2, 5).unwrap();
+        let tail = completer.complete(&rows[4..], 4, &sampling, 2, 5).unwrap();
         assert_eq!(tail, together[4..], "a row's draws don't depend on the wave it is in");
         let mut once = |_| ControlFlow::Break(());
-        assert_eq!(speaker.stream(&rows[0], 0, &sampling, 5, &mut once).unwrap().ids.len(), 1);
+        assert_eq!(completer.stream(&rows[0], 0, &sampling, 5, &mut once).unwrap().ids.len(), 1);
     }
 
     #[test]
@@ -221,22 +224,22 @@ mod tests {
         let config =
             r#"{ "do_sample": true, "temperature": 0.5, "top_k": 7, "repetition_penalty": 1.5, "eos_token_id": 9 }"#;
         std::fs::write(dir.join("generation_config.json"), config).unwrap();
-        let speaker = Speaker::open(&dir, "cpu", 1).unwrap();
-        let folder = speaker.sampling(&Wishes::default());
+        let completer = Completer::open(&dir, "cpu", 1).unwrap();
+        let folder = completer.sampling(&Wishes::default());
         assert_eq!((folder.temperature, folder.top_k, folder.top_p, folder.stop), (0.5, 7, 1.0, vec![9]));
         assert_eq!(folder.max_new_tokens, MAX_NEW_TOKENS);
-        let wished = speaker.sampling(&Wishes { temperature: Some(0.9), top_k: Some(0), ..Wishes::default() });
+        let wished = completer.sampling(&Wishes { temperature: Some(0.9), top_k: Some(0), ..Wishes::default() });
         assert_eq!((wished.temperature, wished.top_k), (0.9, 0));
-        let greedy = speaker.sampling(&Wishes { greedy: true, ..Wishes::default() });
+        let greedy = completer.sampling(&Wishes { greedy: true, ..Wishes::default() });
         assert_eq!((greedy.temperature, greedy.repetition_penalty), (0.0, 1.5));
     }
 
     #[test]
     fn a_row_without_room_is_named() {
         let bench = Bench::sums();
-        let speaker = Speaker::open(&bench.model("base"), "cpu", 1).unwrap();
-        let sampling = speaker.sampling(&Wishes { max_new_tokens: Some(1 << 20), ..Wishes::default() });
-        let error = speaker.complete(&rows(&bench), 0, &sampling, 4, 0).unwrap_err().to_string();
+        let completer = Completer::open(&bench.model("base"), "cpu", 1).unwrap();
+        let sampling = completer.sampling(&Wishes { max_new_tokens: Some(1 << 20), ..Wishes::default() });
+        let error = completer.complete(&rows(&bench), 0, &sampling, 4, 0).unwrap_err().to_string();
         assert!(error.starts_with("row `0`: its ") && error.contains("positions"), "{error}");
     }
 }
