@@ -1,8 +1,10 @@
 //! A model asked from the command line.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::curricle;
 
@@ -38,13 +40,19 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-#[test]
-fn rows_come_back_with_answers() {
+/// A folder with rows and a small model, and where the model is.
+fn made() -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("recipe.toml"), RECIPE).unwrap();
     let made = curricle(dir.path(), &["run", "recipe.toml"]);
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     let model = artifact(dir.path(), "base", "model").display().to_string();
+    (dir, model)
+}
+
+#[test]
+fn rows_come_back_with_answers() {
+    let (dir, model) = made();
     let rows = artifact(dir.path(), "rows", "train").join("rows.jsonl").display().to_string();
     let ask = |more: &[&str]| {
         let args = [&["generate", &model, "--rows", &rows, "--max-new-tokens", "5"], more].concat();
@@ -68,6 +76,54 @@ fn rows_come_back_with_answers() {
     let drawn = ask(&["--temperature", "1", "--seed", "1"]);
     assert_eq!(drawn, ask(&["--temperature", "1", "--seed", "1", "--batch", "2"]));
     assert_ne!(drawn, ask(&["--temperature", "1", "--seed", "2"]));
+}
+
+/// What `chat` prints, and says, when these lines are typed.
+fn typed(dir: &Path, model: &str, lines: &str) -> (String, String) {
+    let mut chat = Command::new(env!("CARGO_BIN_EXE_curricle"))
+        .args(["chat", model, "--greedy", "--max-new-tokens", "4"])
+        .current_dir(dir)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    chat.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = chat.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_conversation_remembers_until_it_begins_again() {
+    let (dir, model) = made();
+    let image = artifact(dir.path(), "rows", "train").join("images");
+    let image = std::fs::read_dir(image).unwrap().next().unwrap().unwrap().path().display().to_string();
+    let talk = |lines: &str| typed(dir.path(), &model, lines);
+    let ask = |text: &str| {
+        // The answer that `generate` gives to the same row.
+        std::fs::write(dir.path().join("row.jsonl"), format!("{text}\n")).unwrap();
+        let args = ["generate", &model, "--rows", "row.jsonl", "--greedy", "--max-new-tokens", "4"];
+        let called = curricle(dir.path(), &args);
+        assert_eq!(called.code, Some(0), "{}", called.stderr);
+        lines(&called.stdout)[0]["text"].as_str().unwrap().to_owned()
+    };
+
+    let first = ask(r#"{"prompt": "2 + 3"}"#);
+    let shown = ask(&json!({ "prompt": "how many?", "images": [image] }).to_string());
+    assert_eq!(talk("2 + 3\n").0, format!("{first}\n"));
+    assert_eq!(talk(&format!("2 \\\n+ 3\n/clear\n/image {image}\nhow many?\n")).0.lines().last(), shown.lines().last());
+    let said = json!([
+        { "role": "user", "content": "2 + 3" },
+        { "role": "assistant", "content": first },
+        { "role": "user", "content": "and 4 + 4" },
+    ]);
+    let second = ask(&json!({ "messages": said }).to_string());
+    assert_eq!(talk("2 + 3\nand 4 + 4\n/exit\nnever read\n").0, format!("{first}\n{second}\n"));
+    let (printed, told) = talk("/image none.png\n/what\n");
+    assert!(printed.is_empty() && told.contains("there is no `none.png`") && told.contains("`/what` is no command"));
 }
 
 #[test]
