@@ -19,7 +19,7 @@ mod tests {
 
     #[test]
     fn the_last_box_counts() {
-        let answered = |text| Answered { text, answer: "12", choices: &[] };
+        let answered = |text| Answered { text, answer: "12", ..Answered::default() };
         assert!((accuracy(&answered(r"first \boxed{3}, no: \boxed{12}.")) - 1.0).abs() < f32::EPSILON);
         for wrong in [r"\boxed{12} or \boxed{3}", "12", "", r"\boxed{", r"\boxed{12"] {
             assert!(accuracy(&answered(wrong)).abs() < f32::EPSILON, "{wrong}");

@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     fn well_formed(text: &str) -> bool {
-        format(&Answered { text, answer: "", choices: &[] }) > 0.5
+        format(&Answered { text, ..Answered::default() }) > 0.5
     }
 
     #[test]
