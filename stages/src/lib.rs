@@ -4,6 +4,7 @@
 //! - [`model`]: Qwen2.5-VL, from a `config.json` to logits, tokens and safetensors;
 //! - [`train`]: supervised training, and what reinforcement learning shares with it;
 //! - [`rl`]: rollout → reward → advantage → select → objective;
+//! - [`prompt`]: the words that a stage adds to every prompt;
 //! - [`eval`]: completions on held-out rows → accuracy;
 //! - `infer`: a model folder → completions of rows, for whoever wants to try it;
 //! - [`verify`]: a checkpoint → how far our model is from what transformers made of it;
@@ -21,6 +22,7 @@ pub mod infer;
 pub mod inputs;
 pub mod kinds;
 pub mod model;
+pub mod prompt;
 pub mod rl;
 #[cfg(test)]
 #[cfg(feature = "compute")]

@@ -8,6 +8,7 @@ use curricle_engine::stage::{StageContext, StageError};
 use super::score::{Item, Metrics, Question, Sample, summarise};
 use crate::kinds::evaluate::Params;
 use crate::model::{Completion, ModelConfig, weights};
+use crate::prompt::Instruction;
 use crate::rl::questions::{Draws, Questions};
 use crate::rl::reward::accuracy;
 use crate::rl::rollout::Generator;
@@ -27,7 +28,7 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     params.precision.check(&device)?;
     let model = weights::load(model_dir, &config, &device).map_err(|error| reading(&error))?;
     let model = params.precision.view(&model);
-    let instruction = params.instruction.as_deref();
+    let instruction = params.instruction.as_ref().map(Instruction::text);
     let mut questions = Questions::open(data, model_dir, &config, params.max_new_tokens, instruction)?;
     questions.truncate(params.limit.unwrap_or(usize::MAX));
     let Params { temperature, top_p, top_k, max_new_tokens, .. } = *params;
@@ -69,7 +70,7 @@ fn answer(
     let completions = generator.complete(&asked, &seeds);
     let judged = |row: usize, completion: &Completion| {
         let text = questions.decode(&completion.ids);
-        let right = accuracy(&questions.answered(row, &text)) > 0.5;
+        let right = accuracy(&questions.answered(row, &text, completion.ids.len())) > 0.5;
         Sample { text, right, tokens: completion.ids.len(), finished: completion.finished }
     };
     Ok(rows

@@ -7,6 +7,7 @@ use curricle_engine::stage::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::prompt::Instruction;
 use crate::train::precision::Precision;
 
 /// The kind `evaluate`.
@@ -31,7 +32,7 @@ pub struct Params {
     /// Completions generated together.
     pub batch: usize,
     /// Text added to every prompt: the paper's template asks for thinking and a boxed answer.
-    pub instruction: Option<String>,
+    pub instruction: Option<Instruction>,
     /// Number format of weights and activations; scores of tokens are computed in 32 bits in any case.
     pub precision: Precision,
 }

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::evaluate::{check_length, check_question_data, check_sampling};
 use super::sft::Decay;
 use crate::model::lora::{self, Lora};
-use crate::rl::reward::{REWARDS, Weights};
+use crate::prompt::Instruction;
+use crate::rl::reward::Rewards;
 use crate::rl::select::{Select, SelectKind};
 use crate::train::freeze::{self, Part};
 use crate::train::precision::Precision;
@@ -78,9 +79,9 @@ pub struct Params {
     /// Completions generated together.
     pub rollout_batch: usize,
     /// Text added to every prompt: the paper's template asks for thinking and a boxed answer.
-    pub instruction: Option<String>,
-    /// Weight of each reward.
-    pub reward: Weights,
+    pub instruction: Option<Instruction>,
+    /// What is rewarded: a weight for each reward, and its settings.
+    pub reward: Rewards,
     /// Which samples are trained on.
     pub select: Select,
     /// Bounds of the probability ratio.
@@ -132,7 +133,7 @@ impl Default for Params {
             top_k: 0,
             rollout_batch: 32,
             instruction: None,
-            reward: Weights::default(),
+            reward: Rewards::default(),
             select: Select::default(),
             clip: Clip::default(),
             kl: Kl::default(),
@@ -162,8 +163,11 @@ impl StageKind for Grpo {
         "reinforcement learning from verifiable rewards: group advantages, clipped objective, PAD";
     type Params = Params;
 
-    fn ports(_params: &Params) -> Ports {
-        Ports::new().input("model", ArtifactKind::Model).trains_on("data").output("model", ArtifactKind::Model)
+    fn ports(params: &Params) -> Ports {
+        let ports = Ports::new().input("model", ArtifactKind::Model).trains_on("data");
+        // A file like any other from outside: its bytes are part of the stage's identity, its path is not.
+        let ports = if params.reward.command.is_some() { ports.input("program", ArtifactKind::Data) } else { ports };
+        ports.output("model", ArtifactKind::Model)
     }
 
     fn validate(params: &Params, problems: &mut Problems) {
@@ -226,21 +230,13 @@ fn validate_objective(params: &Params, problems: &mut Problems) {
     if params.kl.coef < 0.0 {
         problems.param("kl.coef", "must not be negative", "0 turns the KL term and its reference off");
     }
-    let mut sum = 0.0;
-    for reward in REWARDS {
-        let weight = (reward.weight)(&params.reward);
-        sum += weight;
-        if weight < 0.0 {
-            problems.param(format!("reward.{}", reward.name), "must not be negative", "");
-        }
+    for (path, message, help) in params.reward.problems() {
+        problems.param(format!("reward.{path}").trim_end_matches('.'), message, help);
     }
-    if sum == 0.0 {
-        problems.param("reward", "every weight is 0: nothing is rewarded", "set `accuracy = 1.0`");
-    }
-    if params.select.kind == SelectKind::Pad && params.reward.accuracy == 0.0 {
+    if params.select.kind != SelectKind::None && !params.reward.weighs_answers() {
         problems.param(
             "select.kind",
-            "`pad` looks at the accuracy reward, whose weight is 0",
+            "it looks at rewards that say whether an answer is right, and none has a weight",
             "set `reward.accuracy` above 0, or `select.kind = \"none\"`",
         );
     }
@@ -291,6 +287,16 @@ mod tests {
         let paper =
             r#"{"kl":{"coef":2e-3},"select":{"kind":"pad","temperature":{"from":1.0,"to":0.3}},"freeze":["vision"]}"#;
         assert!(paths(paper).is_empty());
+    }
+
+    #[test]
+    fn the_program_of_a_reward_is_an_input() {
+        let ports = |params: &str| {
+            let ports = Grpo::ports(&serde_json::from_str(params).unwrap());
+            ports.inputs.iter().map(|port| port.name).collect::<Vec<_>>()
+        };
+        assert_eq!(ports("{}"), ["model", "data"]);
+        assert_eq!(ports(r#"{"reward":{"command":{"weight":0.5}}}"#), ["model", "data", "program"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::lora::{self, Lora};
+use crate::prompt::Instruction;
 use crate::train::freeze::{self, Part};
 use crate::train::precision::Precision;
 use crate::train::schedule::Shape;
@@ -69,7 +70,7 @@ pub enum Watched {
 #[serde(default, deny_unknown_fields)]
 pub struct Params {
     /// Text added to every prompt: the same that the later stages ask with.
-    pub instruction: Option<String>,
+    pub instruction: Option<Instruction>,
     /// Passes over the rows; an unfinished last batch is trained as it is. Give `epochs` or `steps`, not both; neither is one epoch.
     pub epochs: Option<usize>,
     /// Optimizer steps.
@@ -275,7 +276,7 @@ mod run {
         };
         let mut rows = |port: &str| -> Result<Option<Rows>, StageError> {
             let Some(input) = context.optional(port) else { return Ok(None) };
-            let rows = inputs::instructed(inputs::rows(input)?, params.instruction.as_deref());
+            let rows = inputs::instructed(inputs::rows(input)?, params.instruction.as_ref().map(Instruction::text));
             let (rows, left_out) = Rows::measure(rows, &processor, &lanes, limit, longer)?;
             if left_out > 0 {
                 context.log(format!("`{port}`: left out {left_out} rows with more than {limit} tokens"));

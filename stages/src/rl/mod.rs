@@ -8,7 +8,7 @@
 //!
 //! - `questions`: rows → encoded prompts, and verdicts on answers;
 //! - `rollout`: prompts × group → completions, each from a seed of its own;
-//! - [`reward`]: completion → rewards in [0, 1], their weighted sum (eq. 1 is the accuracy reward);
+//! - [`reward`]: completions → rewards, their weighted sum (eq. 1 is the accuracy reward), and what selection sees of it;
 //! - [`advantage`]: rewards of a group → advantages (eq. 3);
 //! - [`select`]: accuracy advantages → the samples trained on (eq. 4 is PAD's softmax);
 //! - [`objective`]: log-probabilities and advantages → loss (eq. 2, clipped; KL to the stage's own start);

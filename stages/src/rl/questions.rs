@@ -78,10 +78,11 @@ impl Questions {
         self.processor.decode(ids, true)
     }
 
-    /// A completion next to what was asked for.
-    pub fn answered<'a>(&'a self, row: usize, text: &'a str) -> Answered<'a> {
+    /// A completion of so many tokens next to what was asked for.
+    pub fn answered<'a>(&'a self, row: usize, text: &'a str, tokens: usize) -> Answered<'a> {
         let row = &self.rows[row];
-        Answered { text, answer: row.answer.as_deref().unwrap_or_default(), choices: &row.choices }
+        let answer = row.answer.as_deref().unwrap_or_default();
+        Answered { prompt: &row.prompt, text, tokens, answer, choices: &row.choices }
     }
 
     /// The token that fills up short rows.

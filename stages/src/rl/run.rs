@@ -6,13 +6,14 @@ use curricle_engine::stage::{StageContext, StageError};
 use serde_json::json;
 
 use super::questions::Questions;
-use super::reward::REWARDS;
+use super::reward::Rewards;
 use super::select::Selection;
 use super::step::{Step, Trainer};
 use super::update::Learner;
 use crate::kinds::grpo::Params;
 use crate::model::Qwen2_5Vl;
 use crate::model::tape::Keep;
+use crate::prompt::Instruction;
 use crate::train::checkpoint::{self, Checkpoint, CheckpointError, Checkpoints};
 use crate::train::freeze::Learns;
 use crate::train::lanes::Lanes;
@@ -30,7 +31,8 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let (model_dir, data) = (&context.input("model")?.path, context.input("data")?);
     let Start { model: start, config, end } =
         Start::open(model_dir, params.lora.as_ref(), &params.freeze, params.precision, context.seed(), &device)?;
-    let questions = Questions::open(data, model_dir, &config, params.max_new_tokens, params.instruction.as_deref())?;
+    let instruction = params.instruction.as_ref().map(Instruction::text);
+    let questions = Questions::open(data, model_dir, &config, params.max_new_tokens, instruction)?;
     let trainer = Trainer {
         params: params.clone(),
         seed: context.seed(),
@@ -38,13 +40,15 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
         lanes: Lanes::new(context.runtime().threads, &device)
             .map_err(|error| StageError::while_doing("starting threads", error))?,
         config,
+        program: context.optional("program").map(|program| program.path.clone()),
         questions,
         device,
         keep: Keep::when(context.runtime().gradient_checkpointing),
     };
     let checkpoints = Checkpoints::below(context.work_dir());
     let every = context.runtime().checkpoint_every;
-    let session = Session { steps: params.steps, rounds: 1, by_step: shown(), by_look: Vec::new(), patience: None };
+    let session =
+        Session { steps: params.steps, rounds: 1, by_step: shown(&params.reward), by_look: Vec::new(), patience: None };
     let body = move |start: Qwen2_5Vl, meter: &mut Meter| train(&trainer, &checkpoints, every, start, meter);
     let model = conduct(context, session, start, body)?;
     end.write(&model, &context.output("model")?)
@@ -71,7 +75,7 @@ fn train(
         (learner, step) = trainer.step(done, learner)?;
         done += 1;
         meter.log(describe(done, &step.selection));
-        meter.step(done, numbers(&step));
+        meter.step(done, numbers(&step, &trainer.params.reward));
         let stop = meter.should_stop() && done < trainer.params.steps;
         if stop || (every > 0 && done % every == 0) {
             save(checkpoints, done, &learner, &trainer.params).map_err(trouble)?;
@@ -103,21 +107,21 @@ fn adamw(params: &Params) -> AdamWConfig {
 }
 
 /// What a step reports, in the order of the dashboard.
-fn shown() -> Vec<Shown> {
+fn shown(rewards: &Rewards) -> Vec<Shown> {
     let mut shown = vec![Shown::higher("reward")];
-    shown.extend(REWARDS.iter().map(|reward| Shown::higher(reward.name)));
+    shown.extend(rewards.asked_for().map(|(reward, _)| Shown::higher(reward.name)));
     shown.extend([Shown::higher("effective_share"), Shown::higher("selected"), Shown::higher("tokens_per_s")]);
     let lower = ["length", "truncated", "loss", "kl", "clip_fraction", "grad_norm", "not_finite", "lr"];
     shown.extend(lower.map(Shown::lower));
     shown
 }
 
-fn numbers(step: &Step) -> Numbers {
+fn numbers(step: &Step, rewards: &Rewards) -> Numbers {
     let count = step.samples.len().max(1) as f64;
     let mean = |value: &dyn Fn(usize) -> f64| (0..step.samples.len()).map(value).sum::<f64>() / count;
     let mut numbers = vec![("reward", mean(&|i| f64::from(step.scores[i].total)))];
-    let each = REWARDS.iter().enumerate();
-    numbers.extend(each.map(|(at, reward)| (reward.name, mean(&|i| f64::from(step.scores[i].each[at])))));
+    let each = rewards.asked_for().enumerate();
+    numbers.extend(each.map(|(at, (reward, _))| (reward.name, mean(&|i| f64::from(step.scores[i].each[at])))));
     numbers.extend([
         ("effective_share", step.selection.effective_share),
         ("selected", step.selection.indices.len() as f64),

@@ -1,6 +1,7 @@
 //! One step of reinforcement learning, from prompts to new weights. Everything random in it follows from the stage's seed
 //! and the number of the step, so a resumed run goes on as it would have. Refuses to know checkpoints and reports.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::tensor::Device;
@@ -9,7 +10,7 @@ use curricle_engine::stage::StageError;
 
 use super::advantage::group_advantages;
 use super::questions::{Draws, Questions};
-use super::reward::{Scored, score};
+use super::reward::{Answered, Asked, Scored, score};
 use super::rollout::{Generator, Sample};
 use super::seed::{Purpose, derive, stream};
 use super::select::Selection;
@@ -30,6 +31,8 @@ pub struct Trainer {
     pub config: ModelConfig,
     /// What is asked.
     pub questions: Questions,
+    /// The program behind the reward `command`, if that is asked for.
+    pub program: Option<PathBuf>,
     /// A view of the stage's own start, if the KL term is on.
     pub reference: Option<Qwen2_5Vl>,
     /// Threads.
@@ -60,10 +63,10 @@ impl Trainer {
     /// Runs step number `step`, from 0.
     pub fn step(&self, step: usize, learner: Learner) -> Result<(Learner, Step), StageError> {
         let started = Instant::now();
-        let samples = self.rollout(step, &self.params.precision.view(&learner.model))?; //                        y ~ π_old(· | x)
-        let scores: Vec<Scored> = samples.iter().map(|sample| self.score(sample)).collect(); // eq. 1
+        let samples = self.rollout(step, &self.params.precision.view(&learner.model))?; // y ~ π_old(· | x)
+        let scores = self.scores(&samples)?; //                                      eq. 1
         let advantages = self.advantages(&scores, |scored| scored.total); //         eq. 3
-        let informative = self.advantages(&scores, Scored::accuracy);
+        let informative = self.advantages(&scores, |scored| scored.correct);
         let selection = self.select(step, &informative); //                          eq. 4
         let chosen: Vec<Chosen<'_>> = selection
             .indices
@@ -116,8 +119,11 @@ impl Trainer {
         rows
     }
 
-    fn score(&self, sample: &Sample) -> Scored {
-        score(&self.questions.answered(sample.row, &sample.text), &self.params.reward)
+    fn scores(&self, samples: &[Sample]) -> Result<Vec<Scored>, StageError> {
+        let each = samples.iter().map(|sample| self.questions.answered(sample.row, &sample.text, sample.tokens));
+        let answered: Vec<Answered<'_>> = each.collect();
+        let asked = Asked { answered: &answered, rewards: &self.params.reward, program: self.program.as_deref() };
+        score(&asked).map_err(|error| StageError::while_doing("rewarding completions", error))
     }
 
     fn advantages(&self, scores: &[Scored], reward: impl Fn(&Scored) -> f32) -> Vec<f32> {

@@ -144,6 +144,13 @@ fn ask(settings: &Command, program: &Path, answered: &[Answered<'_>]) -> Result<
     let limit = Instant::now() + Duration::from_secs_f64(settings.timeout);
     let slow = || RewardErrorKind::Slow { seconds: settings.timeout, completions: answered.len() };
     let output = output.recv_timeout(limit.saturating_duration_since(Instant::now()));
+    if let Ok(output) = &output
+        && output.len() >= most
+    {
+        // More than any number of numbers: say what it is, rather than that it was cut off.
+        wait(&mut child, Instant::now());
+        return numbers(output, answered.len());
+    }
     let status = wait(&mut child, limit);
     let (Ok(output), Some(status)) = (output, status) else { return Err(slow()) };
     if !status.success() {
@@ -171,8 +178,7 @@ fn start(settings: &Command, program: &Path) -> std::io::Result<Child> {
 
 fn question(answered: &Answered<'_>) -> String {
     let Answered { prompt, text, tokens, answer, choices } = *answered;
-    let line =
-        json!({ "prompt": prompt, "completion": text, "answer": answer, "choices": choices, "tokens": tokens });
+    let line = json!({ "prompt": prompt, "completion": text, "answer": answer, "choices": choices, "tokens": tokens });
     format!("{line}\n")
 }
 
@@ -247,8 +253,7 @@ mod tests {
         };
         let rewards = Rewards { command: Some(command), ..Rewards::default() };
         let texts: Vec<String> = (0..count).map(|i| format!("line\n{i} {}", "x".repeat(2000))).collect();
-        let answered: Vec<_> =
-            texts.iter().map(|text| Answered { text, answer: "4", ..Answered::default() }).collect();
+        let answered: Vec<_> = texts.iter().map(|text| Answered { text, answer: "4", ..Answered::default() }).collect();
         score(&Asked { answered: &answered, rewards: &rewards, program: Some(&program) })
             .map_err(|error| error.to_string().replace(&program.display().to_string(), "judge.sh"))
     }

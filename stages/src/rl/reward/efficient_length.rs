@@ -67,7 +67,9 @@ mod tests {
     #[test]
     fn a_ramp_of_100_tokens_to_either_side() {
         let reward: EfficientLength = serde_json::from_str(r#"{"weight":0.05,"budget":1000}"#).unwrap();
-        for (tokens, expected) in [(0, 1.0), (900, 1.0), (950, 0.75), (1000, 0.5), (1040, 0.3), (1100, 0.0), (9000, 0.0)] {
+        for (tokens, expected) in
+            [(0, 1.0), (900, 1.0), (950, 0.75), (1000, 0.5), (1040, 0.3), (1100, 0.0), (9000, 0.0)]
+        {
             let score = reward.score(&Answered { tokens, ..Answered::default() });
             assert!((score - expected).abs() < 1e-6, "{tokens}: {score}");
         }

@@ -98,8 +98,8 @@ pub struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn each(&self, score: impl Fn(&Answered<'_>) -> f32) -> Result<Vec<f32>, RewardError> {
-        Ok(self.answered.iter().map(score).collect())
+    fn each(&self, score: impl Fn(&Answered<'_>) -> f32) -> Vec<f32> {
+        self.answered.iter().map(score).collect()
     }
 }
 
@@ -127,42 +127,42 @@ pub static REWARDS: &[Reward] = &[
         weight: |rewards| Some(rewards.accuracy),
         decides: |_| true,
         problems: |_| Vec::new(),
-        score: |asked| asked.each(accuracy),
+        score: |asked| Ok(asked.each(accuracy)),
     },
     Reward {
         name: "format",
         weight: |rewards| Some(rewards.format),
         decides: |_| false,
         problems: |_| Vec::new(),
-        score: |asked| asked.each(format::format),
+        score: |asked| Ok(asked.each(format::format)),
     },
     Reward {
         name: "efficient_length",
         weight: |rewards| rewards.efficient_length.map(|settings| settings.weight),
         decides: |_| false,
         problems: |rewards| settled(rewards.efficient_length.as_ref(), EfficientLength::problems),
-        score: |asked| with(asked, asked.rewards.efficient_length.as_ref(), EfficientLength::score),
+        score: |asked| Ok(with(asked, asked.rewards.efficient_length.as_ref(), EfficientLength::score)),
     },
     Reward {
         name: "repetition",
         weight: |rewards| rewards.repetition.map(|settings| settings.weight),
         decides: |_| false,
         problems: |rewards| settled(rewards.repetition.as_ref(), Repetition::problems),
-        score: |asked| with(asked, asked.rewards.repetition.as_ref(), Repetition::score),
+        score: |asked| Ok(with(asked, asked.rewards.repetition.as_ref(), Repetition::score)),
     },
     Reward {
         name: "multiple_choice",
         weight: |rewards| (rewards.multiple_choice != 0.0).then_some(rewards.multiple_choice),
         decides: |_| true,
         problems: |_| Vec::new(),
-        score: |asked| asked.each(multiple_choice::multiple_choice),
+        score: |asked| Ok(asked.each(multiple_choice::multiple_choice)),
     },
     Reward {
         name: "numeric",
         weight: |rewards| rewards.numeric.map(|settings| settings.weight),
         decides: |_| true,
         problems: |rewards| settled(rewards.numeric.as_ref(), Numeric::problems),
-        score: |asked| with(asked, asked.rewards.numeric.as_ref(), Numeric::score),
+        score: |asked| Ok(with(asked, asked.rewards.numeric.as_ref(), Numeric::score)),
     },
     Reward {
         name: "command",
@@ -177,11 +177,7 @@ fn settled<T>(settings: Option<&T>, problems: impl Fn(&T) -> Vec<Problem>) -> Ve
     settings.map(problems).unwrap_or_default()
 }
 
-fn with<T>(
-    asked: &Asked<'_>,
-    settings: Option<&T>,
-    score: impl Fn(&T, &Answered<'_>) -> f32,
-) -> Result<Vec<f32>, RewardError> {
+fn with<T>(asked: &Asked<'_>, settings: Option<&T>, score: impl Fn(&T, &Answered<'_>) -> f32) -> Vec<f32> {
     asked.each(|answered| settings.map_or(0.0, |settings| score(settings, answered)))
 }
 

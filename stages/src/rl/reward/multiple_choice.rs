@@ -37,9 +37,8 @@ mod tests {
     #[test]
     fn options_by_letter_or_text_boxed_or_not() {
         let choices: Vec<String> = ["red", "green", "blue"].map(str::to_owned).to_vec();
-        let score = |text, answer| {
-            multiple_choice(&Answered { text, answer, choices: &choices, ..Answered::default() }) > 0.5
-        };
+        let score =
+            |text, answer| multiple_choice(&Answered { text, answer, choices: &choices, ..Answered::default() }) > 0.5;
         for text in [
             r"so \boxed{B}",
             r"\boxed{(b)}",

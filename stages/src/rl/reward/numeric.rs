@@ -52,7 +52,9 @@ mod tests {
         assert!(near(0.0, 0.0, "0.3", r"\boxed{\frac{1}{10} + 0.2}") && !near(0.0, 0.0, "0.3", r"\boxed{0.31}"));
         assert!(near(0.01, 0.0, "3.14", r"\boxed{\pi}") && near(0.01, 0.0, r"5\text{ cm}", r"\boxed{5.02 cm}"));
         assert!(near(0.1, 0.0, "x = 10", r"\boxed{y = 9.5}") && near(0.0, 0.1, "0", r"\boxed{0.1}"));
-        for no_number in [r"\boxed{x}", r"\boxed{1, 2}", "5", r"\boxed{}", r"\boxed{i}", r"\boxed{1/0}", r"\boxed{\infty}"] {
+        for no_number in
+            [r"\boxed{x}", r"\boxed{1, 2}", "5", r"\boxed{}", r"\boxed{i}", r"\boxed{1/0}", r"\boxed{\infty}"]
+        {
             assert!(!near(10.0, 10.0, "5", no_number), "{no_number}");
         }
         assert!(!near(1.0, 1.0, "red", r"\boxed{5}"));

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::rl::advantage::group_advantages;
 use crate::rl::seed::{Purpose, stream};
@@ -29,15 +31,15 @@ fn only_what_a_recipe_asks_for_is_computed() {
         names(r#"{"repetition":{"weight":0.1},"multiple_choice":1.0}"#),
         ["accuracy", "format", "repetition", "multiple_choice"]
     );
-    let all: std::collections::BTreeSet<_> = REWARDS.iter().map(|reward| reward.name).collect();
+    let all: BTreeSet<_> = REWARDS.iter().map(|reward| reward.name).collect();
     assert_eq!(all.len(), REWARDS.len(), "two rewards have one name");
 }
 
 #[test]
 fn the_table_is_the_folder() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rl/reward");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rl/reward");
     let names = curricle_engine::fs::list(&folder).unwrap().into_iter();
-    let files: std::collections::BTreeSet<String> = names
+    let files: BTreeSet<String> = names
         .filter_map(|name| name.strip_suffix(".rs").map(str::to_owned))
         .filter(|name| name != "mod" && name != "tests")
         .collect();
@@ -58,7 +60,10 @@ fn style_makes_no_group_informative() {
     let pad = Select { kind: SelectKind::Pad, ratio: 1.0, ..Select::default() };
     let mut rng = stream(0, Purpose::Select, &[]);
     assert!(pad.pick(&correct, 0.3, &mut rng).indices.is_empty());
-    assert!(!pad.pick(&total, 0.3, &mut rng).indices.is_empty(), "on the total, PAD would have trained on wrong answers");
+    assert!(
+        !pad.pick(&total, 0.3, &mut rng).indices.is_empty(),
+        "on the total, PAD would have trained on wrong answers"
+    );
 }
 
 #[test]
@@ -81,8 +86,7 @@ fn what_decides_is_a_property_of_the_table() {
 
 #[test]
 fn bad_settings_are_named() {
-    let paths =
-        |json: &str| rewards(json).problems().into_iter().map(|(path, ..)| path).collect::<Vec<_>>();
+    let paths = |json: &str| rewards(json).problems().into_iter().map(|(path, ..)| path).collect::<Vec<_>>();
     assert!(paths(r#"{"format":0.1,"repetition":{"weight":0.05}}"#).is_empty());
     assert_eq!(paths(r#"{"accuracy":0}"#), [""]);
     assert_eq!(paths(r#"{"accuracy":-1,"format":1}"#), ["accuracy"]);

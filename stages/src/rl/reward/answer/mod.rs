@@ -72,6 +72,16 @@ pub fn equal(gold: &str, found: &str) -> bool {
         || unit::split(&gold, &found).is_some_and(|(gold, found)| equal_tokens(gold, found))
 }
 
+/// The real number that an answer is, or names; `None` where it is anything else.
+pub fn number(answer: &str) -> Option<f64> {
+    if answer.len() > MAX_BYTES {
+        return None;
+    }
+    let tokens = lex(answer);
+    let whole = parse(&tokens).and_then(|node| value::number(relation::value_of(&node).unwrap_or(&node)));
+    whole.or_else(|| value::number(&parse(unit::without(&tokens))?))
+}
+
 fn equal_tokens(gold: &[Token], found: &[Token]) -> bool {
     let (gold, found) = (bare(gold), bare(found));
     if let Some(verdict) = words(gold, found) {

@@ -47,7 +47,7 @@ pub(super) fn member_of(node: &Node) -> &Node {
 }
 
 /// What a chain of equations ends with, if it names a value or is a calculation: `x = 2 + 1 = 3`.
-fn value_of(statement: &Node) -> Option<&Node> {
+pub(super) fn value_of(statement: &Node) -> Option<&Node> {
     let Node::Relation(sides, signs) = statement else { return None };
     let is_chain = signs.iter().all(|&sign| sign == '=');
     let calculated = || sides.windows(2).all(|pair| pair[0].is_constant() && scalar(&pair[0], &pair[1]));

@@ -15,6 +15,11 @@ pub(super) fn split<'a>(gold: &'a [Token], found: &'a [Token]) -> Option<(&'a [T
     fits.then_some((gold, found))
 }
 
+/// An answer without its unit, if it has one.
+pub(super) fn without(tokens: &[Token]) -> &[Token] {
+    &tokens[..start(tokens)]
+}
+
 /// Where the unit at the end starts; the length if there is none.
 fn start(tokens: &[Token]) -> usize {
     let end = tokens.len();

@@ -21,6 +21,12 @@ pub(super) fn exact(node: &Node) -> Option<Ratio> {
     }
 }
 
+/// The value of an expression without variables, where that is real.
+pub(super) fn number(node: &Node) -> Option<f64> {
+    let value = if node.is_constant() { at_point(node, 0)? } else { return None };
+    (value.im.abs() <= 1e-12 * value.abs()).then_some(value.re)
+}
+
 /// The value at one of the sample points; `None` where there is none, or it is not finite.
 ///
 /// Variables take fixed values that depend on their name and the point alone: positive in the first half of the points, of
