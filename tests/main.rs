@@ -5,6 +5,7 @@ mod architecture;
 mod bench;
 mod check;
 mod generate;
+mod grade;
 mod resume;
 mod reuse;
 mod run;

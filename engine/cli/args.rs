@@ -61,6 +61,8 @@ pub enum Verb {
     Generate(GenerateArgs),
     /// Talk to a model.
     Chat(ChatArgs),
+    /// Say of each row of a file whether its prediction is the gold answer.
+    Grade(GradeArgs),
     /// Measure how far this program's model is from transformers', on a checkpoint and what transformers made of it.
     VerifyModel(VerifyModelArgs),
     /// List the kinds of stages, or describe one.
@@ -338,6 +340,18 @@ impl SamplingArgs {
             max_new_tokens: self.max_new_tokens,
         }
     }
+}
+
+/// `curricle grade`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A row is a line of JSON with `gold` and `pred`, each text or a number, and may have `choices`. Of a prediction with a \\boxed{…} \
+the last box counts. Rows go to standard output with the verdict in `ok`, otherwise unchanged; a summary to standard error. \
+Ends with 2 at the first line that is no such row; what came before it is written.")]
+pub struct GradeArgs {
+    /// The file, or `-` for standard input.
+    #[arg(value_name = "FILE")]
+    pub rows: PathBuf,
 }
 
 /// `curricle generate`

@@ -11,6 +11,7 @@ mod exit;
 mod explain;
 #[cfg(any(feature = "flex", feature = "cuda"))]
 mod generate;
+mod grade;
 mod graph;
 mod init;
 mod kinds;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Verb::Report(args) => report::run(args, paint),
         Verb::Generate(args) => compute::generate(args, paint),
         Verb::Chat(args) => compute::chat(args, paint),
+        Verb::Grade(args) => grade::run(args, paint),
         Verb::VerifyModel(args) => verify_model::run(args, paint),
         Verb::Worker => Ok(worker::run()),
     };

@@ -55,6 +55,12 @@ pub struct Found {
     pub stamp: Stamp,
 }
 
+/// Opens a file to be read piece by piece.
+pub fn reader(path: &Path) -> Result<BufReader<File>, FsError> {
+    let file = File::open(path).map_err(FsError::at("read", path))?;
+    Ok(BufReader::new(file))
+}
+
 /// Creates a folder and its parents.
 pub fn create_dir_all(path: &Path) -> Result<(), FsError> {
     fs::create_dir_all(path).map_err(FsError::at("create folder", path))

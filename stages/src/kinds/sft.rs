@@ -248,6 +248,7 @@ mod run {
     use crate::inputs;
     use crate::model::ModelConfig;
     use crate::model::tape::Keep;
+    use crate::prompt::Instruction;
     use crate::train::batch::Walk;
     use crate::train::checkpoint::Checkpoints;
     use crate::train::lanes::Lanes;
