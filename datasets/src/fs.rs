@@ -1,5 +1,6 @@
 //! The only room of this crate that touches the disk; every error names its path.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A file operation that failed.
@@ -21,6 +22,14 @@ impl FsError {
 /// Reads a whole file.
 pub fn read(path: &Path) -> Result<Vec<u8>, FsError> {
     std::fs::read(path).map_err(|source| FsError { what: "read", path: path.to_owned(), source })
+}
+
+/// Reads a whole file, or nothing where it has more than `most` bytes (devices have no end).
+pub fn read_up_to(path: &Path, most: u64) -> Result<Option<Vec<u8>>, FsError> {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    let length = read.map_err(|source| FsError { what: "read", path: path.to_owned(), source })?;
+    Ok((length as u64 <= most).then_some(bytes))
 }
 
 /// Reads a whole text file; bytes that are not UTF-8 are an error.

@@ -30,6 +30,8 @@ pub const PATCH_VALUES: usize = 3 * FRAMES * PATCH * PATCH;
 
 /// Most pixels that are decoded; Pillow refuses larger ones as "decompression bombs", too.
 const MAX_PIXELS: usize = 178_956_970;
+/// Longest file that is read.
+const MAX_FILE_BYTES: u64 = 1 << 30;
 /// An image more elongated than this is refused, as the reference does.
 const MAX_ASPECT: usize = 200;
 
@@ -72,6 +74,9 @@ pub enum ImageErrorKind {
     /// A file that can't be read.
     #[error("{0}; check that the file may be read")]
     Io(std::io::Error),
+    /// More bytes than an image of any use has.
+    #[error("the file is longer than {} MiB; save it smaller", MAX_FILE_BYTES >> 20)]
+    TooHeavy,
     /// No bytes at all.
     #[error("the file is empty; copy or download it again")]
     Empty,
@@ -285,10 +290,11 @@ fn read(path: &Path) -> Result<Vec<u8>, ImageErrorKind> {
     if path.is_dir() {
         return Err(ImageErrorKind::Folder);
     }
-    fs::read(path).map_err(|error| match error.into_source() {
+    let bytes = fs::read_up_to(path, MAX_FILE_BYTES).map_err(|error| match error.into_source() {
         source if source.kind() == std::io::ErrorKind::NotFound => ImageErrorKind::Absent,
         source => ImageErrorKind::Io(source),
-    })
+    })?;
+    bytes.ok_or(ImageErrorKind::TooHeavy)
 }
 
 /// `fits` judges the size before anything is decoded.

@@ -45,6 +45,9 @@ fn what_is_no_image_is_named() {
         format!("cannot read image `{at}/no.png`: there is no such file; correct the row or put the file there")
     );
     assert_eq!(open(dir.path()), format!("cannot read image `{at}`: it is a folder; name the image file in it"));
+    let sparse = dir.path().join("sparse.png");
+    std::fs::File::create(&sparse).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+    assert!(open(&sparse).ends_with("the file is longer than 1024 MiB; save it smaller"));
     assert_eq!(message(b""), "the file is empty; copy or download it again");
     assert_eq!(message(b"hello"), "it begins like no image; only PNG and JPEG can be read");
     let formats: [(&[u8], &str); 6] = [
