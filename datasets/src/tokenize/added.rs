@@ -10,7 +10,7 @@ use super::{EncodeError, Processor, control, special_tokens};
 use crate::fs;
 
 impl Processor {
-    /// The same processor with more tokens, such as `<think>`: each gets the next free id, in order, unless the tokenizer has it
+    /// The same processor with more tokens, such as `<think>`: each gets the next free id, in order, unless it has one
     /// already. They are visible text (not special), as with transformers' `add_tokens`.
     ///
     /// A model needs more embedding rows only where [`Self::missing_rows`] says so: checkpoints often have some to spare.
@@ -20,7 +20,8 @@ impl Processor {
             if token.trim().is_empty() {
                 return Err(fail(token, "it is blank; name its text"));
             }
-            if self.tokenizer.token_to_id(token).is_none() {
+            // A token that merges make keeps its id, but is found in text before any merging from now on.
+            if !self.tokenizer.get_added_vocabulary().get_vocab().contains_key(token) {
                 self.tokenizer.add_tokens(&[AddedToken::from(token.as_str(), false)]);
             }
             let id = self.tokenizer.token_to_id(token).ok_or_else(|| fail(token, "the tokenizer did not take it"))?;

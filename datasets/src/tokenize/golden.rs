@@ -160,6 +160,12 @@ fn added_tokens_get_the_next_ids_and_survive_writing() {
     assert_eq!(read.encode(text).unwrap(), added.encode(text).unwrap());
     let again = read.with_added_tokens(&tokens).unwrap();
     assert_eq!(again.vocab_size(), rows + 2);
+    // A word of the vocabulary keeps its id, and a special token stays special.
+    let word = again.encode("end").unwrap();
+    let again = again.with_added_tokens(&["end".into(), "<|im_end|>".into()]).unwrap();
+    assert_eq!((word.len(), again.vocab_size()), (1, rows + 2));
+    assert_eq!(again.encode("xendx").unwrap()[1..2], word);
+    assert_eq!(again.decode(&again.encode("a<|im_end|>").unwrap(), true), "a");
     let error = again.with_added_tokens(&[" ".into()]).unwrap_err().to_string();
     assert_eq!(error, "cannot add the token ` ` to the tokenizer: it is blank; name its text");
 }
