@@ -1,11 +1,12 @@
 //! An image file → the flat patches that the vision tower reads. Knows nothing of text or tensors.
 //!
 //! Source: `load_image`, `smart_resize` and `_preprocess` of transformers' `image_utils.py` and `image_processing_pil_qwen2_vl.py`
-//! with Pillow 12's decoders and bicubic resizing. Of Pillow's many formats PNG and JPEG are read.
+//! with Pillow 12's decoders and bicubic resizing. Of Pillow's many formats PNG, JPEG and WebP are read.
 
 mod jpeg;
 mod orientation;
 mod png;
+mod webp;
 
 use std::path::{Path, PathBuf};
 
@@ -81,12 +82,12 @@ pub enum ImageErrorKind {
     #[error("the file is empty; copy or download it again")]
     Empty,
     /// A format that is known but not read.
-    #[error("it is a {0} file, and only PNG and JPEG can be read; convert it")]
+    #[error("it is a {0} file, and only PNG, JPEG and WebP can be read; convert it")]
     Format(String),
     /// No image at all.
-    #[error("it begins like no image; only PNG and JPEG can be read")]
+    #[error("it begins like no image; only PNG, JPEG and WebP can be read")]
     NoImage,
-    /// A PNG or JPEG file that can't be decoded.
+    /// A PNG, JPEG or WebP file that can't be decoded.
     #[error("it is no whole {format} file ({message}); copy or download it again, or save it anew")]
     Damaged {
         /// What it should be.
@@ -281,7 +282,7 @@ struct Header {
     height: usize,
 }
 
-/// Decodes a PNG or JPEG file to upright RGB.
+/// Decodes a PNG, JPEG or WebP file to upright RGB.
 pub fn decode(path: &Path) -> Result<Rgb, ImageErrorKind> {
     decode_bytes(&read(path)?, |_| Ok(()))
 }
@@ -312,6 +313,7 @@ fn decode_bytes(bytes: &[u8], fits: impl Fn(Header) -> Result<(), ImageErrorKind
     match ::image::guess_format(bytes) {
         Ok(ImageFormat::Png) => png::decode(bytes, accept),
         Ok(ImageFormat::Jpeg) => jpeg::decode(bytes, accept),
+        Ok(ImageFormat::WebP) => webp::decode(bytes, accept),
         Ok(other) => Err(ImageErrorKind::Format(other.extensions_str()[0].to_uppercase())),
         Err(_) if bytes.is_empty() => Err(ImageErrorKind::Empty),
         Err(_) if bytes.get(4..8) == Some(b"ftyp") => Err(ImageErrorKind::Format("HEIF".into())),

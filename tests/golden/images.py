@@ -170,17 +170,38 @@ def jpeg_files():
     yield "xmp3.jpg", jpeg(small, xmp=xmp(3))
 
 
+def webp(image, **settings):
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "WEBP", **{"quality": 75, **settings})
+    return out.getvalue()
+
+
+def webp_files():
+    image = photo(61, 47)
+    clear = np.concatenate([image, image[..., :1]], -1)
+    yield "lossy.webp", webp(image)
+    yield "lossy_clear.webp", webp(clear)
+    yield "lossless.webp", webp(image, lossless=True)
+    yield "lossless_clear.webp", webp(clear, lossless=True, exact=True)
+    yield "exif6.webp", webp(photo(30, 28), exif=b"Exif\0\0" + exif(6, "<"))
+    yield "xmp3.webp", webp(photo(30, 28), xmp=xmp(3))
+    frames = [Image.fromarray(photo(40, 30)), Image.fromarray(255 - photo(40, 30))]
+    out = io.BytesIO()
+    frames[0].save(out, "WEBP", save_all=True, append_images=frames[1:], duration=100)
+    yield "moving.webp", out.getvalue()
+
+
 def write(folder):
     folder.mkdir(parents=True, exist_ok=True)
     files, patches = {}, {}
     processor = Qwen2VLImageProcessorPil()
     bounds = {"min_pixels": 28 * 28 * 4, "max_pixels": 28 * 28 * 16}
-    for name, data in [*png_files(), *jpeg_files()]:
+    for name, data in [*png_files(), *jpeg_files(), *webp_files()]:
         (folder / name).write_bytes(data)
         upright = load_image(str(folder / name))
         rgb = processor.convert_to_rgb(upright)
         files[name] = [rgb.shape[1], rgb.shape[0], digest(rgb)]
-        if name in ("rgb8.png", "rgba8.png", "palette_clear_first.png", "420.jpg", "cmyk.jpg", "exif6.jpg"):
+        if name in ("rgb8.png", "rgba8.png", "palette_clear_first.png", "420.jpg", "cmyk.jpg", "exif6.jpg", "lossy_clear.webp"):
             size = {"shortest_edge": bounds["min_pixels"], "longest_edge": bounds["max_pixels"]}
             made = processor(images=upright, size=size, return_tensors="np")
             values = made["pixel_values"].astype("<f4")
