@@ -2,6 +2,7 @@ use curricle_engine::exec::StageEvent;
 use curricle_engine::stage::{Kind, Runtime, StageError};
 use serde_json::{Value, json};
 
+use crate::kinds::evaluate::Evaluate;
 use crate::kinds::grpo::Grpo;
 use crate::kinds::sft::Sft;
 use crate::testing::{Bench, seen};
@@ -79,6 +80,14 @@ fn bfloat16_rolls_out_and_learns_with_float32_masters() {
         assert_eq!(*bytes == before[name], frozen, "{name}");
     }
     assert!(matches!(run("broken", &runtime, Some(2)), Err(StageError::Interrupted { .. })));
-    run("broken", &Runtime { threads: 1, gradient_checkpointing: true, ..runtime }, None).unwrap();
+    run("broken", &Runtime { threads: 1, gradient_checkpointing: true, ..runtime.clone() }, None).unwrap();
     assert!(bench.weights("straight") == bench.weights("broken"));
+
+    let accuracy = |precision| {
+        let params = json!({ "max_new_tokens": 12, "precision": precision });
+        let events = bench.run_on("straight", &Kind::<Evaluate>::NEW, &params, precision, &runtime, None).unwrap();
+        *seen(&events, "accuracy").last().unwrap()
+    };
+    let (narrow, wide) = (accuracy("bf16"), accuracy("f32"));
+    assert!((narrow - wide).abs() < 0.2, "accuracy {narrow} in bfloat16, {wide} in float32");
 }
