@@ -73,8 +73,8 @@ fn table(report: &Report, paint: Paint) -> String {
 fn shown(measure: Measure, number: f64) -> String {
     match measure {
         Measure::Unequal => format!("{number}"),
-        Measure::Absolute | Measure::Relative if number == 0.0 => "0".to_owned(),
-        Measure::Absolute | Measure::Relative => format!("{number:.1e}"),
+        _ if number == 0.0 => "0".to_owned(),
+        _ => format!("{number:.1e}"),
     }
 }
 

@@ -4,6 +4,8 @@
     generate.py                       writes every case into the folder of this file
     generate.py --check               writes them into a temporary folder and compares (this is `make golden`)
     generate.py --case tied --out D   writes one case into D/tied
+    generate.py --checkpoint FOLDER --out D [--forward-only]
+                                      writes fixtures for a checkpoint of yours into D, for `curricle verify-model`
     generate.py --smollm2 FOLDER      writes smollm2.json: greedy continuations by the checkpoint in FOLDER
 
 Needs the packages of requirements.lock.txt and no network. README.md says what every file and tensor holds.
@@ -254,7 +256,7 @@ def labels_of(case, processor, batch, images, ids):
 
 
 def write(case, folder):
-    """One case: its checkpoint in folder/model, its pictures, golden.safetensors and golden.json."""
+    """One case: its checkpoint in folder/model, and what is computed with it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     fast = tokenizer_of(case)
@@ -265,13 +267,35 @@ def write(case, folder):
     model_of(case, ids).save_pretrained(folder / "model", max_shard_size=case.shard)
     processor.save_pretrained(folder / "model")
     # What was written is what is computed with, whatever its number format.
+    margin = measure(case, folder / "model", processor, folder, learn=True)
+    assert margin > MARGIN, f"{case.name}: the best token leads by {margin} only; choose another seed"
+
+
+def write_for(checkpoint, folder, learn):
+    """Fixtures for a checkpoint that is there, with the pictures and chats of the first case."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fast = AutoTokenizer.from_pretrained(checkpoint)
+    fast.image_token, fast.video_token, fast.vision_bos_token, fast.vision_eos_token = (
+        IMAGE_PAD, VIDEO_PAD, VISION_START, VISION_END)
+    processor = Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessorPil.from_pretrained(checkpoint), tokenizer=fast,
+        video_processor=Qwen2VLVideoProcessor(), chat_template=fast.chat_template)
+    margin = measure(dataclasses.replace(CASES[0], name=checkpoint.name), checkpoint, processor, folder, learn)
+    if margin < MARGIN:
+        print(f"the best token once leads by {margin} only: rounding may change what is generated")
+
+
+def measure(case, checkpoint, processor, folder, learn):
+    """Pictures, golden.safetensors and golden.json in `folder`; returns the smallest lead of a generated token."""
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-        folder / "model", attn_implementation="eager", dtype=torch.float32).eval()
+        checkpoint, attn_implementation="eager", dtype=torch.float32).eval()
+    fast, pillow = processor.tokenizer, processor.image_processor
+    ids = {token: fast.convert_tokens_to_ids(token) for token in SPECIAL}
 
     tensors, facts = {}, {"versions": {"torch": torch.__version__.split("+")[0],
                                        "transformers": transformers.__version__, "pillow": Image.__version__}}
     facts["keys"] = []
-    for file in sorted((folder / "model").glob("*.safetensors")):
+    for file in sorted(checkpoint.glob("*.safetensors")):
         with safe_open(file, "pt") as shard:
             facts["keys"] += [[key, list(shard.get_slice(key).get_shape())] for key in shard.keys()]
     facts["params"] = sum(parameter.numel() for parameter in model.parameters())
@@ -300,8 +324,8 @@ def write(case, folder):
     labels = labels_of(case, processor, batch, images, ids)
     acts = {}
     hooks = watched(model, acts)
-    out = model(**batch, labels=labels, use_cache=False)
-    out.loss.backward()
+    with torch.set_grad_enabled(learn):
+        out = model(**batch, labels=labels, use_cache=False)
     for hook in hooks:
         hook.remove()
     tensors |= {f"act.{name}": value for name, value in acts.items()}
@@ -310,6 +334,26 @@ def write(case, folder):
     scores = torch.log_softmax(out.logits[:, :-1].float(), -1)
     tensors["out.token_logps"] = scores.gather(-1, batch["input_ids"][:, 1:, None])[..., 0].detach().contiguous()
     facts["loss"] = out.loss.item()
+    if learn:
+        step(model, batch, labels, out.loss, tensors, facts)
+
+    prompts = [processor.apply_chat_template(chat[:-1], tokenize=False, add_generation_prompt=True) for chat in case.chats]
+    fast.padding_side = "left"
+    prompt = processor(text=prompts, images=images or None, padding=True, return_tensors="pt")
+    tensors["gen.input_ids"], tensors["gen.attention_mask"] = prompt["input_ids"], prompt["attention_mask"]
+    tensors["gen.output_ids"], margin = greedy(model, prompt, case.new_tokens)
+
+    save_file(dict(sorted(tensors.items())), folder / "golden.safetensors")
+    write_json(folder / "golden.json", facts)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    print(f"{case.name}: {facts['params']} parameters, loss {facts['loss']:.4f}, rows x tokens "
+          f"{list(batch['input_ids'].shape)}, smallest lead {margin:.4f}, {size} bytes")
+    return margin
+
+
+def step(model, batch, labels, loss, tensors, facts):
+    """Every gradient, and a clipped step of AdamW, after which the model is as it was."""
+    loss.backward()
     facts["no_grad"] = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
@@ -324,19 +368,6 @@ def write(case, folder):
                 if parameter.grad is not None}
 
     model.load_state_dict(before)
-    prompts = [processor.apply_chat_template(chat[:-1], tokenize=False, add_generation_prompt=True) for chat in case.chats]
-    fast.padding_side = "left"
-    prompt = processor(text=prompts, images=images or None, padding=True, return_tensors="pt")
-    made, margin = greedy(model, prompt, case.new_tokens)
-    assert margin > MARGIN, f"{case.name}: the best token leads by {margin} only; choose another seed"
-    tensors["gen.input_ids"], tensors["gen.attention_mask"] = prompt["input_ids"], prompt["attention_mask"]
-    tensors["gen.output_ids"] = made
-
-    save_file(dict(sorted(tensors.items())), folder / "golden.safetensors")
-    write_json(folder / "golden.json", facts)
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    print(f"{case.name}: {facts['params']} parameters, loss {facts['loss']:.4f}, rows x tokens "
-          f"{list(batch['input_ids'].shape)}, smallest lead {margin:.4f}, {size} bytes")
 
 
 def greedy(model, prompt, new_tokens):
@@ -451,6 +482,8 @@ def main():
     arguments.add_argument("--out", type=Path, default=HERE, help="folder to write to")
     arguments.add_argument("--case", action="append", choices=[case.name for case in CASES], help="only this one")
     arguments.add_argument("--check", action="store_true", help="compare with the committed files instead of writing")
+    arguments.add_argument("--checkpoint", type=Path, metavar="FOLDER", help="write fixtures for this checkpoint")
+    arguments.add_argument("--forward-only", action="store_true", help="with --checkpoint: no gradients, no step")
     arguments.add_argument("--smollm2", type=Path, metavar="FOLDER", help="write smollm2.json from this checkpoint")
     given = arguments.parse_args()
     torch.manual_seed(0)
@@ -459,6 +492,9 @@ def main():
     transformers.logging.set_verbosity_error()
     if given.smollm2:
         smollm2(given.smollm2)
+        return 0
+    if given.checkpoint:
+        write_for(given.checkpoint, given.out, not given.forward_only)
         return 0
     cases = [case for case in CASES if not given.case or case.name in given.case]
     if given.check:

@@ -120,7 +120,8 @@ impl Batch {
         let mut bias: Vec<f32> = bias.into_data_as::<f32>().iter::<f32>().collect();
         let planes = bias.len() / (self.width * self.width);
         for (query, _) in self.real.iter().take(planes * self.width).enumerate().filter(|(_, real)| !**real) {
-            bias[query * self.width..(query + 1) * self.width].fill(HIDDEN);
+            // So low that adding a score changes nothing: to [`HIDDEN`] a large one still would.
+            bias[query * self.width..(query + 1) * self.width].fill(f32::MIN);
         }
         self.bias = Some(Tensor::from_data(TensorData::new(bias, [planes, 1, self.width * self.width]), device));
         self

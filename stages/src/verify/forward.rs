@@ -3,7 +3,7 @@
 use super::VerifyError;
 use super::inputs::Inputs;
 use super::report::Quantity;
-use super::sheet::{Difference, Sheet, Stop, Subject, host};
+use super::sheet::{Difference, Sheet, Stop, Subject, host, plain, scaled};
 use crate::model::{Batch, VisionBatch};
 use crate::train::logprob::Positions;
 
@@ -23,7 +23,7 @@ pub(super) fn compare(subject: &Subject, inputs: Result<&Inputs, &str>, sheet: &
                 &format!("act.txt.layer{layer}"),
                 &[batch.rows, batch.width, subject.config.text.hidden_size],
             )?;
-            Ok(at_tokens(inputs, &ours, theirs))
+            Ok(at_tokens(inputs, &ours, theirs, scaled))
         };
         sheet.enter(Quantity::TextLayer(layer), found())?;
     }
@@ -33,7 +33,7 @@ pub(super) fn compare(subject: &Subject, inputs: Result<&Inputs, &str>, sheet: &
         let shape = [batch.rows, batch.width, subject.config.text.vocab_size];
         let theirs = subject.fixtures.shaped("out.logits", &shape)?;
         let ours = host(subject.model.logits(subject.model.hidden(batch)));
-        Ok(at_tokens(inputs, &ours, theirs))
+        Ok(at_tokens(inputs, &ours, theirs, plain))
     };
     sheet.enter(Quantity::Logits, logits())?;
     let logprobs = || {
@@ -57,14 +57,14 @@ fn vision(subject: &Subject, batch: Result<&VisionBatch, &str>, sheet: &mut Shee
         let unit = theirs.len() / batch.order.len();
         let theirs: Vec<f32> =
             batch.order.iter().flat_map(|&at| &theirs[at * unit..(at + 1) * unit]).copied().collect();
-        Ok(Difference::absolute(&ours, &theirs, patches(width)))
+        Ok(Difference::of(&ours, &theirs, scaled, |_| true, patches(width)))
     };
     sheet.enter(Quantity::PatchEmbedding, embedded())?;
     for block in 0..config.depth {
         let found = || {
             let state = &states?.blocks[block + 1];
             let theirs = subject.fixtures.shaped(&format!("act.vis.block{block}"), &state.dims())?;
-            Ok(Difference::absolute(&host(state.clone()), theirs, patches(config.hidden_size)))
+            Ok(Difference::of(&host(state.clone()), theirs, scaled, |_| true, patches(config.hidden_size)))
         };
         sheet.enter(Quantity::VisionBlock(block), found())?;
     }
@@ -72,15 +72,15 @@ fn vision(subject: &Subject, batch: Result<&VisionBatch, &str>, sheet: &mut Shee
         let merged = &states?.merged;
         let theirs = subject.fixtures.shaped("act.vis.merger_windowed_order", &merged.dims())?;
         let name = |index: usize| format!("image token {} in window order", index / config.out_hidden_size);
-        Ok(Difference::absolute(&host(merged.clone()), theirs, name))
+        Ok(Difference::of(&host(merged.clone()), theirs, scaled, |_| true, name))
     };
     sheet.enter(Quantity::Merger, merged())
 }
 
 /// The largest difference at a token that is not padding; lists are `[B·T, …]`.
-fn at_tokens(inputs: &Inputs, ours: &[f32], theirs: &[f32]) -> Difference {
+fn at_tokens(inputs: &Inputs, ours: &[f32], theirs: &[f32], unit: fn(f64) -> f64) -> Difference {
     let width = ours.len() / inputs.real.len();
-    Difference::masked(ours, theirs, |index| inputs.real[index / width], |index| inputs.token(index / width))
+    Difference::of(ours, theirs, unit, |index| inputs.real[index / width], |index| inputs.token(index / width))
 }
 
 /// Log-probability of every token after a token that is not padding.
@@ -99,5 +99,5 @@ fn log_probabilities(subject: &Subject, inputs: &Inputs, batch: &Batch) -> Resul
     let ours = host(positions.logprobs(&states_nd, model.text().vocabulary(), |h_nd| model.logits_of(h_nd)));
     let chosen: Vec<usize> = (0..wanted.len()).filter(|&token| wanted[token]).collect();
     let theirs: Vec<f32> = chosen.iter().map(|token| theirs[token / width * (width - 1) + token % width - 1]).collect();
-    Ok(Difference::absolute(&ours, &theirs, |index| inputs.token(chosen[index])))
+    Ok(Difference::of(&ours, &theirs, plain, |_| true, |index| inputs.token(chosen[index])))
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::VerifyError;
 use super::report::Quantity;
-use super::sheet::{Difference, Sheet, Stop, Subject};
+use super::sheet::{Difference, Sheet, Stop, Subject, plain};
 use crate::model::config::{MERGE, PATCH_VALUES};
 use crate::model::{Batch, Padding};
 
@@ -186,7 +186,7 @@ fn images(subject: &Subject, processor: &Processor) -> Result<(Difference, Diffe
         let name = |_| format!("image {index}");
         grids = grids.and(Difference::unequal(&found, grid, name));
         pixels = pixels.or(if ours.patches.len() == theirs.len() {
-            Difference::absolute(&ours.patches, theirs, name)
+            Difference::of(&ours.patches, theirs, plain, |_| true, name)
         } else {
             Difference { largest: f64::INFINITY, entries: theirs.len(), at: name(0) }
         });

@@ -56,6 +56,9 @@ pub enum Measure {
     Unequal,
     /// Largest difference of two entries.
     Absolute,
+    /// As absolute, in units of the reference's entry where that is above 1: states of trained models have entries in the
+    /// thousands, where neighbouring numbers are further apart than the bound.
+    Scaled,
     /// Length of the difference of two tensors, over the length of the reference's.
     Relative,
 }
@@ -66,6 +69,7 @@ impl Measure {
         match self {
             Self::Unequal => "unequal",
             Self::Absolute => "absolute",
+            Self::Scaled => "scaled",
             Self::Relative => "relative",
         }
     }
@@ -84,12 +88,8 @@ impl Quantity {
             | Self::Greedy
             | Self::GreedyUncached => (Measure::Unequal, 0.0),
             Self::Pixels => (Measure::Absolute, 1e-6),
-            Self::PatchEmbedding
-            | Self::VisionBlock(_)
-            | Self::Merger
-            | Self::TextLayer(_)
-            | Self::Logits
-            | Self::LogProbabilities => (Measure::Absolute, 1e-4),
+            Self::PatchEmbedding | Self::VisionBlock(_) | Self::Merger | Self::TextLayer(_) => (Measure::Scaled, 1e-4),
+            Self::Logits | Self::LogProbabilities => (Measure::Absolute, 1e-4),
             Self::Loss | Self::LossAfter => (Measure::Absolute, 1e-5),
             Self::Gradients | Self::Update => (Measure::Relative, 1e-3),
             Self::MedianGradient | Self::GradientNorm => (Measure::Relative, 1e-4),

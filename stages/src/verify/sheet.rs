@@ -49,21 +49,19 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    /// The largest difference of two lists of numbers; `name` says where an entry stands.
-    pub fn absolute(ours: &[f32], theirs: &[f32], name: impl Fn(usize) -> String) -> Self {
-        Self::masked(ours, theirs, |_| true, name)
-    }
-
-    /// As [`Self::absolute`], of the entries that count.
-    pub fn masked(
+    /// The largest difference of two lists of numbers, over the unit of each of theirs, of the entries that count; `name`
+    /// says where an entry stands.
+    pub fn of(
         ours: &[f32],
         theirs: &[f32],
+        unit: fn(f64) -> f64,
         counts: impl Fn(usize) -> bool,
         name: impl Fn(usize) -> String,
     ) -> Self {
         let (mut largest, mut place, mut entries) = (0.0, None, 0);
         for (index, (a, b)) in ours.iter().zip(theirs).enumerate().filter(|(index, _)| counts(*index)) {
-            let difference = (f64::from(*a) - f64::from(*b)).abs();
+            let (a, b) = (f64::from(*a), f64::from(*b));
+            let difference = (a - b).abs() / unit(b);
             let difference = if difference.is_nan() { f64::INFINITY } else { difference };
             entries += 1;
             if difference > largest {
@@ -99,6 +97,16 @@ impl Difference {
         let at = if self.at.is_empty() { other.at } else { self.at };
         Self { largest: self.largest + other.largest, entries: self.entries + other.entries, at }
     }
+}
+
+/// The unit of [`super::Measure::Absolute`].
+pub(super) fn plain(_theirs: f64) -> f64 {
+    1.0
+}
+
+/// The unit of [`super::Measure::Scaled`].
+pub(super) fn scaled(theirs: f64) -> f64 {
+    theirs.abs().max(1.0)
 }
 
 /// The report as it grows.
@@ -156,15 +164,27 @@ pub(super) fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use super::Difference;
+    use super::{Difference, plain, scaled};
+
+    fn all(ours: &[f32], theirs: &[f32], unit: fn(f64) -> f64) -> Difference {
+        Difference::of(ours, theirs, unit, |_| true, |index| index.to_string())
+    }
 
     #[test]
     fn what_is_no_number_is_infinitely_far() {
-        let found = Difference::absolute(&[1.0, f32::NAN, 9.0], &[1.0, 1.0, 2.0], |index| index.to_string());
+        let found = all(&[1.0, f32::NAN, 9.0], &[1.0, 1.0, 2.0], plain);
         assert_eq!((found.largest, found.entries, found.at.as_str()), (f64::INFINITY, 3, "1"));
-        assert!(Difference::absolute(&[f32::INFINITY], &[f32::INFINITY], |_| String::new()).largest.is_infinite());
-        let masked = Difference::masked(&[1.0, f32::NAN], &[1.5, 0.0], |index| index == 0, |index| index.to_string());
-        assert_eq!((masked.largest, masked.entries, masked.at.as_str()), (0.5, 1, "0"));
+        for (a, b) in [(f32::INFINITY, f32::INFINITY), (1.0, f32::NAN), (1.0, f32::INFINITY)] {
+            assert!(all(&[a], &[b], plain).largest.is_infinite() && all(&[a], &[b], scaled).largest.is_infinite());
+        }
+    }
+
+    #[test]
+    fn some_entries_count_and_large_ones_have_a_larger_unit() {
+        let found = Difference::of(&[1.0, 3.0], &[1.5, 0.0], plain, |index| index == 0, |index| index.to_string());
+        assert_eq!((found.largest, found.entries, found.at.as_str()), (0.5, 1, "0"));
+        let found = all(&[0.0, 1002.0], &[0.5, -1000.0], scaled);
+        assert_eq!((found.largest, found.at.as_str()), (2.002, "1"));
     }
 
     #[test]
