@@ -23,7 +23,7 @@ pub(super) fn compare(subject: &Subject, inputs: Result<&Inputs, &str>, sheet: &
                 &format!("act.txt.layer{layer}"),
                 &[batch.rows, batch.width, subject.config.text.hidden_size],
             )?;
-            Ok(at_tokens(inputs, &ours, theirs, scaled))
+            Ok(at_tokens(inputs, &ours, theirs, scaled(theirs, subject.config.text.hidden_size)))
         };
         sheet.enter(Quantity::TextLayer(layer), found())?;
     }
@@ -57,28 +57,30 @@ fn vision(subject: &Subject, batch: Result<&VisionBatch, &str>, sheet: &mut Shee
         let unit = theirs.len() / batch.order.len();
         let theirs: Vec<f32> =
             batch.order.iter().flat_map(|&at| &theirs[at * unit..(at + 1) * unit]).copied().collect();
-        Ok(Difference::of(&ours, &theirs, scaled, |_| true, patches(width)))
+        Ok(Difference::of(&ours, &theirs, scaled(&theirs, width), |_| true, patches(width)))
     };
     sheet.enter(Quantity::PatchEmbedding, embedded())?;
     for block in 0..config.depth {
         let found = || {
             let state = &states?.blocks[block + 1];
             let theirs = subject.fixtures.shaped(&format!("act.vis.block{block}"), &state.dims())?;
-            Ok(Difference::of(&host(state.clone()), theirs, scaled, |_| true, patches(config.hidden_size)))
+            let width = config.hidden_size;
+            Ok(Difference::of(&host(state.clone()), theirs, scaled(theirs, width), |_| true, patches(width)))
         };
         sheet.enter(Quantity::VisionBlock(block), found())?;
     }
     let merged = || {
         let merged = &states?.merged;
         let theirs = subject.fixtures.shaped("act.vis.merger_windowed_order", &merged.dims())?;
-        let name = |index: usize| format!("image token {} in window order", index / config.out_hidden_size);
-        Ok(Difference::of(&host(merged.clone()), theirs, scaled, |_| true, name))
+        let width = config.out_hidden_size;
+        let name = |index: usize| format!("image token {} in window order", index / width);
+        Ok(Difference::of(&host(merged.clone()), theirs, scaled(theirs, width), |_| true, name))
     };
     sheet.enter(Quantity::Merger, merged())
 }
 
 /// The largest difference at a token that is not padding; lists are `[B·T, …]`.
-fn at_tokens(inputs: &Inputs, ours: &[f32], theirs: &[f32], unit: fn(f64) -> f64) -> Difference {
+fn at_tokens(inputs: &Inputs, ours: &[f32], theirs: &[f32], unit: impl Fn(usize) -> f64) -> Difference {
     let width = ours.len() / inputs.real.len();
     Difference::of(ours, theirs, unit, |index| inputs.real[index / width], |index| inputs.token(index / width))
 }

@@ -56,8 +56,8 @@ pub enum Measure {
     Unequal,
     /// Largest difference of two entries.
     Absolute,
-    /// As absolute, in units of the reference's entry where that is above 1: states of trained models have entries in the
-    /// thousands, where neighbouring numbers are further apart than the bound.
+    /// As absolute, in units of the root mean square of the reference's token (or patch) where that is above 1: states of
+    /// trained models have entries in the thousands, where neighbouring numbers are further apart than the bound.
     Scaled,
     /// Length of the difference of two tensors, over the length of the reference's.
     Relative,

@@ -49,19 +49,18 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    /// The largest difference of two lists of numbers, over the unit of each of theirs, of the entries that count; `name`
-    /// says where an entry stands.
+    /// The largest difference of two lists of numbers, each over its unit, of the entries that count; `name` says where an
+    /// entry stands.
     pub fn of(
         ours: &[f32],
         theirs: &[f32],
-        unit: fn(f64) -> f64,
+        unit: impl Fn(usize) -> f64,
         counts: impl Fn(usize) -> bool,
         name: impl Fn(usize) -> String,
     ) -> Self {
         let (mut largest, mut place, mut entries) = (0.0, None, 0);
         for (index, (a, b)) in ours.iter().zip(theirs).enumerate().filter(|(index, _)| counts(*index)) {
-            let (a, b) = (f64::from(*a), f64::from(*b));
-            let difference = (a - b).abs() / unit(b);
+            let difference = (f64::from(*a) - f64::from(*b)).abs() / unit(index);
             let difference = if difference.is_nan() { f64::INFINITY } else { difference };
             entries += 1;
             if difference > largest {
@@ -100,13 +99,15 @@ impl Difference {
 }
 
 /// The unit of [`super::Measure::Absolute`].
-pub(super) fn plain(_theirs: f64) -> f64 {
+pub(super) fn plain(_index: usize) -> f64 {
     1.0
 }
 
-/// The unit of [`super::Measure::Scaled`].
-pub(super) fn scaled(theirs: f64) -> f64 {
-    theirs.abs().max(1.0)
+/// The units of [`super::Measure::Scaled`], for states of `width` entries each.
+pub(super) fn scaled(theirs: &[f32], width: usize) -> impl Fn(usize) -> f64 {
+    let square = |state: &[f32]| state.iter().map(|entry| f64::from(*entry).powi(2)).sum::<f64>() / width as f64;
+    let units: Vec<f64> = theirs.chunks(width).map(|state| square(state).sqrt().max(1.0)).collect();
+    move |index| units[index / width]
 }
 
 /// The report as it grows.
@@ -166,25 +167,29 @@ pub(super) fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 mod tests {
     use super::{Difference, plain, scaled};
 
-    fn all(ours: &[f32], theirs: &[f32], unit: fn(f64) -> f64) -> Difference {
-        Difference::of(ours, theirs, unit, |_| true, |index| index.to_string())
+    fn all(ours: &[f32], theirs: &[f32]) -> Difference {
+        Difference::of(ours, theirs, plain, |_| true, |index| index.to_string())
     }
 
     #[test]
     fn what_is_no_number_is_infinitely_far() {
-        let found = all(&[1.0, f32::NAN, 9.0], &[1.0, 1.0, 2.0], plain);
+        let found = all(&[1.0, f32::NAN, 9.0], &[1.0, 1.0, 2.0]);
         assert_eq!((found.largest, found.entries, found.at.as_str()), (f64::INFINITY, 3, "1"));
         for (a, b) in [(f32::INFINITY, f32::INFINITY), (1.0, f32::NAN), (1.0, f32::INFINITY)] {
-            assert!(all(&[a], &[b], plain).largest.is_infinite() && all(&[a], &[b], scaled).largest.is_infinite());
+            assert!(all(&[a], &[b]).largest.is_infinite());
+            let found = Difference::of(&[a], &[b], scaled(&[b], 1), |_| true, |index| index.to_string());
+            assert!(found.largest.is_infinite());
         }
     }
 
     #[test]
-    fn some_entries_count_and_large_ones_have_a_larger_unit() {
+    fn some_entries_count_and_large_states_have_a_larger_unit() {
         let found = Difference::of(&[1.0, 3.0], &[1.5, 0.0], plain, |index| index == 0, |index| index.to_string());
         assert_eq!((found.largest, found.entries, found.at.as_str()), (0.5, 1, "0"));
-        let found = all(&[0.0, 1002.0], &[0.5, -1000.0], scaled);
-        assert_eq!((found.largest, found.at.as_str()), (2.002, "1"));
+        // The root mean square of (1, 7) is 5.
+        let theirs = [0.1, 0.2, 1.0, 7.0];
+        let found = Difference::of(&[0.1, 0.6, 1.0, 4.0], &theirs, scaled(&theirs, 2), |_| true, |i| i.to_string());
+        assert!((found.largest - 0.6).abs() < 1e-9 && found.at == "3", "{} at {}", found.largest, found.at);
     }
 
     #[test]
