@@ -1,6 +1,6 @@
 //! `curricle chat`: a person and a model, turn by turn. Answers go to standard output as they are written.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub fn run(args: &ChatArgs, paint: Paint) -> Result<Exit, Failure> {
     }
     let mut talk = Conversation::new(args.system.clone());
     let mut turn = 0;
-    while let Some(line) = read(paint, terminal)? {
+    while let Some(line) = read(terminal)? {
         match parse(&line) {
             Line::Nothing => {}
             Line::Say(text) => {
@@ -97,11 +97,12 @@ pub fn run(args: &ChatArgs, paint: Paint) -> Result<Exit, Failure> {
 }
 
 /// What is typed up to a line without a backslash at its end; nothing at the end of input.
-fn read(paint: Paint, terminal: bool) -> Result<Option<String>, Failure> {
+fn read(terminal: bool) -> Result<Option<String>, Failure> {
     let mut text = String::new();
     loop {
         if terminal {
-            paint.prompt(if text.is_empty() { "> " } else { ". " });
+            let mut err = io::stderr().lock();
+            err.write_all(if text.is_empty() { b"> " } else { b". " }).and_then(|()| err.flush())?;
         }
         let mut line = String::new();
         if io::stdin().lock().read_line(&mut line)? == 0 {

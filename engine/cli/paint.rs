@@ -82,13 +82,6 @@ impl Paint {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
-    /// Asks for a line.
-    #[expect(clippy::unused_self, reason = "whoever prints must have been given the right to")]
-    pub fn prompt(self, text: &str) {
-        let mut err = io::stderr().lock();
-        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
-    }
-
     /// Says what is wrong with a recipe; warnings and notes only to those who did not ask for quiet.
     pub fn diagnostics(self, diagnostics: &Diagnostics) {
         if !self.quiet || diagnostics.count(Severity::Error) > 0 {
