@@ -35,6 +35,7 @@ schema: ## regenerate recipes/schema.json
 golden: ## regenerate the fixtures of tests/golden and find them unchanged; needs the packages of its requirements.lock.txt
 	$(PYTHON) tests/golden/generate.py --check
 	$(PYTHON) tests/golden/images.py --check && $(PYTHON) tests/golden/texts.py --check
+	$(PYTHON) tests/golden/lora.py --check
 
 cuda: ## the binary with the CUDA back end: target/cuda/release/curricle
 	$(CUDA) build --release $(CUDA_FLAGS)

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """Adapters that PEFT made, and what a Qwen2.5-VL computes with them. CPU, no network, deterministic.
 
-usage: lora.py OUT             writes the fixture that stages/src/model/peft/tests.rs compares with
-       lora.py --check FOLDER  loads an exported adapter (`export` with `adapter = "peft"`) with PEFT on top of OUT's base
-                               given as FOLDER/../base, and prints what PEFT says of it
+usage: lora.py OUT      writes the fixture that stages/src/model/peft/tests.rs compares with
+       lora.py --check  compares with the committed one, `lora` beside this file, instead
 
 OUT/base     a checkpoint: 2 decoder layers, 2 vision blocks, untied head, biases and norms that are not trivial
 OUT/all      an adapter of every linear layer, the fused `qkv`, the merger and the head included; alpha / r
@@ -13,12 +12,16 @@ OUT/golden.safetensors   a row with an image, and its logits: of the base, with 
 import json
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+from generate import differences
 
 IMAGE, VIDEO, START, END = 3, 4, 1, 2
 
@@ -113,16 +116,26 @@ def write(out):
     save_file({name: value.contiguous() for name, value in golden.items()}, os.path.join(out, "golden.safetensors"))
 
 
-def check(folder):
-    base = load(os.path.join(folder, "..", "base"))
-    model = PeftModel.from_pretrained(base, folder).eval()
-    with torch.no_grad():
-        logits = model(**row()).logits
-    golden = load_file(os.path.join(os.path.dirname(os.path.abspath(__file__)), "lora", "golden.safetensors"))
-    for name, value in golden.items():
-        if name.startswith("logits."):
-            print(f"{name}: largest difference {float((logits - value).abs().max()):.3e}")
+def check():
+    """Regenerates and compares; true where nothing but rounding differs."""
+    wrong, committed = 0, Path(__file__).parent / "lora"
+    with tempfile.TemporaryDirectory() as temporary:
+        write(temporary)
+        for name in sorted({str(file.relative_to(root)) for root in (Path(temporary), committed) for file in root.rglob("*.*")}):
+            ours, theirs = Path(temporary) / name, committed / name
+            if not (ours.is_file() and theirs.is_file()):
+                print(f"lora/{name}: {'not committed' if ours.is_file() else 'no longer written'}")
+                wrong += 1
+                continue
+            for why in differences(ours, theirs):
+                print(f"lora/{name}: {why or 'not the same bytes, but equal up to rounding'}")
+                wrong += why is not None
+    print("unchanged" if wrong == 0 else f"{wrong} differences")
+    return wrong == 0
 
 
 if __name__ == "__main__":
-    check(sys.argv[2]) if sys.argv[1] == "--check" else write(sys.argv[1])
+    torch.set_num_threads(1)
+    if sys.argv[1:] == ["--check"]:
+        sys.exit(0 if check() else 1)
+    write(sys.argv[1])

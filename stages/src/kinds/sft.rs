@@ -2,7 +2,7 @@
 //! rows. Refuses to know how rows are read or how a step is computed; see [`crate::train`].
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, ModelType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,9 @@ pub struct Params {
     pub lora: Option<Lora>,
     /// Number format of weights and activations; what the optimizer moves stays in 32 bits, in checkpoints and results too.
     pub precision: Precision,
+    /// Tokens that the tokenizer shall have, such as `<think>`. Each that it lacks gets the next free id; the embedding (and an
+    /// untied head) gets rows for them where it has none to spare, each the mean of the rows that were there.
+    pub add_tokens: Vec<String>,
     /// Longest row in tokens; left out: the model's own limit.
     pub max_length: Option<usize>,
     /// What to do with a longer row.
@@ -130,6 +133,7 @@ impl Default for Params {
             freeze: Vec::new(),
             lora: None,
             precision: Precision::F32,
+            add_tokens: Vec::new(),
             max_length: None,
             too_long: TooLong::Refuse,
             look_every: 0,
@@ -193,6 +197,7 @@ impl StageKind for Sft {
         if let Some(lora) = &params.lora {
             lora.validate(&params.freeze, problems);
         }
+        validate_tokens(params, problems);
         if params.early_stop.as_ref().is_some_and(|stop| stop.patience == 0) {
             problems.param("early_stop.patience", "must be at least 1", "");
         }
@@ -225,7 +230,16 @@ impl StageKind for Sft {
         {
             problems.param("max_length", format!("the model's positions end at {limit}"), "");
         }
-        PortTypes::default().with("model", ArtifactType::Model(lora::flow(params.lora.as_ref(), model, problems)))
+        if !params.add_tokens.is_empty() && model.adapter == Some(true) {
+            problems.param(
+                "add_tokens",
+                "can't be added to a model with an adapter: their rows would never learn",
+                "make the adapter part of the weights with a `merge` stage before this one",
+            );
+        }
+        let vocabulary = model.vocabulary.filter(|_| params.add_tokens.is_empty());
+        let model = lora::flow(params.lora.as_ref(), ModelType { vocabulary, ..model }, problems);
+        PortTypes::default().with("model", ArtifactType::Model(model))
     }
 
     #[cfg(not(feature = "compute"))]
@@ -239,9 +253,26 @@ impl StageKind for Sft {
     }
 }
 
+/// New tokens whose rows would stay what they began as are told from each other by nothing.
+fn validate_tokens(params: &Params, problems: &mut Problems) {
+    let tokens = &params.add_tokens;
+    for (index, token) in tokens.iter().enumerate() {
+        if token.trim().is_empty() {
+            problems.param(format!("add_tokens[{index}]"), "is blank", "name the token's text: `<think>`");
+        } else if tokens[..index].contains(token) {
+            problems.param(format!("add_tokens[{index}]"), format!("`{token}` is there twice"), "");
+        }
+    }
+    let stay = if params.lora.is_some() { Some("with `lora` the embedding stays as it is") } else { None };
+    let stay = stay.or(params.freeze.contains(&Part::Embed).then_some("the embedding is frozen"));
+    if let Some(why) = stay.filter(|_| !tokens.is_empty()) {
+        let help = "add the tokens in a stage before, which trains the embedding";
+        problems.param("add_tokens", format!("their rows would never learn: {why}"), help);
+    }
+}
+
 #[cfg(feature = "compute")]
 mod run {
-    use curricle_datasets::Processor;
     use curricle_engine::stage::{StageContext, StageError};
 
     use super::{Decay, Params, TooLong, Watched};
@@ -255,7 +286,7 @@ mod run {
     use crate::train::meter::{Patience, Session, Shown, conduct};
     use crate::train::optimizer::AdamWConfig;
     use crate::train::schedule::Schedule;
-    use crate::train::start::Start;
+    use crate::train::start::{self, Change, Start};
     use crate::train::supervised::{Longer, Plan, Rows};
 
     const LOSS: Shown = Shown::lower("loss");
@@ -268,7 +299,7 @@ mod run {
         let lanes = Lanes::new(runtime.threads, &device).map_err(|error| failed(&error))?;
         let folder = &context.input("model")?.path;
         let config = ModelConfig::read(folder).map_err(|error| failed(&error))?;
-        let processor = Processor::open(folder).map_err(|error| failed(&error))?;
+        let processor = start::processor(folder, &params.add_tokens)?;
         let limit = params.max_length.unwrap_or(config.text.max_position_embeddings);
         let longer = match params.too_long {
             TooLong::Refuse => Longer::Refuse,
@@ -303,8 +334,14 @@ mod run {
                 Watched::ValLoss => Patience { watch: VAL_LOSS, by_looks: true, rounds: stop.patience },
             }),
         };
-        let Start { model, config, end } =
-            Start::open(folder, params.lora.as_ref(), &params.freeze, params.precision, context.seed(), &device)?;
+        let change = Change {
+            lora: params.lora.as_ref(),
+            frozen: &params.freeze,
+            tokens: &params.add_tokens,
+            precision: params.precision,
+            seed: context.seed(),
+        };
+        let Start { model, config, end } = Start::open(folder, change, &device)?;
         let plan = Plan {
             config,
             processor,

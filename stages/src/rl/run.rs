@@ -19,7 +19,7 @@ use crate::train::freeze::Learns;
 use crate::train::lanes::Lanes;
 use crate::train::meter::{Meter, Numbers, Session, Shown, conduct};
 use crate::train::optimizer::{AdamW, AdamWConfig};
-use crate::train::start::Start;
+use crate::train::start::{Change, Start};
 
 /// Runs the stage.
 ///
@@ -29,8 +29,14 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let device = crate::device::resolve(&context.runtime().device)
         .map_err(|error| StageError::while_doing("finding the device", error))?;
     let (model_dir, data) = (&context.input("model")?.path, context.input("data")?);
-    let Start { model: start, config, end } =
-        Start::open(model_dir, params.lora.as_ref(), &params.freeze, params.precision, context.seed(), &device)?;
+    let change = Change {
+        lora: params.lora.as_ref(),
+        frozen: &params.freeze,
+        tokens: &[],
+        precision: params.precision,
+        seed: context.seed(),
+    };
+    let Start { model: start, config, end } = Start::open(model_dir, change, &device)?;
     let instruction = params.instruction.as_ref().map(Instruction::text);
     let questions = Questions::open(data, model_dir, &config, params.max_new_tokens, instruction)?;
     let trainer = Trainer {

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use curricle_datasets::Processor;
 use curricle_engine::stage::StageError;
 
 use super::checkpoint::names;
@@ -25,35 +26,58 @@ pub struct Start {
     pub end: End,
 }
 
+/// What a stage makes of the model that it reads, before it trains.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// Fresh adapters, which learn in place of the weights.
+    pub lora: Option<&'a Lora>,
+    /// Parts that stay as they are.
+    pub frozen: &'a [Part],
+    /// Tokens that the tokenizer may lack.
+    pub tokens: &'a [String],
+    /// Number format of weights and activations.
+    pub precision: Precision,
+    /// Root of what is drawn at random.
+    pub seed: u64,
+}
+
 /// What a trained model's folder is made of, besides what was trained.
 pub struct End {
     folder: PathBuf,
     config: ModelConfig,
     adapter: Option<Peft>,
+    tokens: Vec<String>,
+    /// Rows of the embedding before tokens were added.
+    rows: usize,
     precision: Precision,
     learns: Learns,
     device: Device,
 }
 
 impl Start {
-    /// Reads a model. With `lora` it gets fresh adapters, drawn from `seed`; an adapter that it has goes on learning.
+    /// Reads a model and changes it. An adapter that it has goes on learning.
     ///
     /// # Errors
     ///
-    /// Where the folder can't be read, the device lacks the number format, nothing would learn, or `lora` meets a model that has an adapter.
-    pub fn open(
-        folder: &Path,
-        lora: Option<&Lora>,
-        frozen: &[Part],
-        precision: Precision,
-        seed: u64,
-        device: &Device,
-    ) -> Result<Self, StageError> {
-        precision.check(device)?;
+    /// Where the folder can't be read, the device lacks the number format, nothing would learn, or new adapters or tokens meet
+    /// a model that has an adapter.
+    pub fn open(folder: &Path, change: Change<'_>, device: &Device) -> Result<Self, StageError> {
+        change.precision.check(device)?;
         let reading = |error: &dyn std::fmt::Display| StageError::while_doing("reading the model", error);
-        let config = ModelConfig::read(folder).map_err(|error| reading(&error))?;
+        let Change { lora, frozen, tokens, precision, seed } = change;
+        let mut config = ModelConfig::read(folder).map_err(|error| reading(&error))?;
+        let rows = config.text.vocab_size;
         let mut model = weights::load(folder, &config, device).map_err(|error| reading(&error))?;
         let mut adapter = peft::read(folder).map_err(|error| reading(&error))?;
+        if !tokens.is_empty() {
+            if adapter.is_some() {
+                return Err(StageError::Failed(
+                    "`add_tokens`: the model has an adapter, beside which no row learns; `merge` it first".to_owned(),
+                ));
+            }
+            let wanted = processor(folder, tokens)?.vocab_size();
+            (model, config) = model.with_tokens(config, wanted);
+        }
         if let Some(lora) = lora {
             let refuse = |why: &str| Err(StageError::Failed(format!("`lora`: {why}")));
             if adapter.is_some() {
@@ -67,7 +91,8 @@ impl Start {
         freeze::check(&model, frozen)?;
         let (learns, device) = (Learns::of(&model, frozen), device.clone());
         let model = precision.hold(model, |path| learns.at(path));
-        let end = End { folder: folder.to_owned(), config: config.clone(), adapter, precision, learns, device };
+        let (folder, tokens) = (folder.to_owned(), tokens.to_vec());
+        let end = End { folder, config: config.clone(), adapter, tokens, rows, precision, learns, device };
         Ok(Self { model, config, end })
     }
 }
@@ -80,7 +105,12 @@ impl End {
             Some(adapter) => weights::copy_base(&self.folder, output).and_then(|()| peft::save(model, adapter, output)),
         };
         written.map_err(|error| StageError::while_doing("writing the model", error))?;
-        copy_companions(&self.folder, output)
+        copy_companions(&self.folder, output)?;
+        if self.tokens.is_empty() {
+            return Ok(());
+        }
+        let tokenizer = processor(&self.folder, &self.tokens)?;
+        tokenizer.write_tokenizer(output).map_err(|error| StageError::while_doing("writing the tokenizer", error))
     }
 
     /// The trained model with frozen weights as they came, not as they were computed with.
@@ -89,9 +119,18 @@ impl End {
         if self.precision == Precision::F32 || names(model).iter().all(|path| learns(path)) {
             return Ok(model.clone());
         }
-        let origin = weights::load(&self.folder, &self.config, &self.device)?;
+        let mut config = self.config.clone();
+        config.text.vocab_size = self.rows;
+        let origin = weights::load(&self.folder, &config, &self.device)?;
+        let (origin, _) = origin.with_tokens(config, self.config.text.vocab_size);
         Ok(self.precision.whole(model.clone(), &origin, learns))
     }
+}
+
+/// The processor of a model folder, whose tokenizer has these tokens too.
+pub fn processor(folder: &Path, tokens: &[String]) -> Result<Processor, StageError> {
+    let opened = Processor::open(folder).and_then(|processor| processor.with_added_tokens(tokens));
+    opened.map_err(|error| StageError::while_doing("reading the tokenizer", error))
 }
 
 #[cfg(test)]

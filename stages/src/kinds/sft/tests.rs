@@ -1,8 +1,10 @@
+use curricle_datasets::Processor;
 use curricle_engine::exec::StageEvent;
-use curricle_engine::stage::{Kind, Runtime, StageError};
+use curricle_engine::stage::{Kind, Problems, Runtime, StageError, StageKind};
 use serde_json::{Value, json};
 
 use super::Sft;
+use crate::model::ModelConfig;
 use crate::testing::{Bench, seen};
 
 fn sft(bench: &Bench, name: &str, threads: usize, stop: Option<usize>) -> Result<Vec<StageEvent>, StageError> {
@@ -114,4 +116,39 @@ fn bfloat16_keeps_its_masters_and_what_is_frozen() {
     assert!(matches!(run("broken", &runtime, Some(3)), Err(StageError::Interrupted { .. })));
     run("broken", &Runtime { threads: 1, gradient_checkpointing: true, ..runtime }, None).unwrap();
     assert!(bench.weights("straight") == bench.weights("broken"));
+}
+
+#[test]
+fn added_tokens_get_rows_and_are_one_token_in_what_follows() {
+    let bench = Bench::sums();
+    let tokens = ["<think>", "</think>"];
+    let mut params = params();
+    params["steps"] = json!(2);
+    params["add_tokens"] = json!(tokens);
+    bench.run(&Kind::<Sft>::NEW, &params, "grown", &Runtime::default(), None).unwrap();
+    let rows = |name: &str| ModelConfig::read(&bench.model(name)).unwrap().text.vocab_size;
+    assert_eq!(rows("grown"), rows("base") + 2);
+    let processor = Processor::open(&bench.model("grown")).unwrap();
+    assert_eq!(processor.vocab_size(), rows("grown"));
+    for (place, token) in tokens.iter().enumerate() {
+        assert_eq!(processor.encode(token).unwrap(), [(rows("base") + place) as u32]);
+    }
+    // Asked for again, they are there: nothing grows, and the stage goes on from the same rows.
+    bench.run_on("grown", &Kind::<Sft>::NEW, &params, "again", &Runtime::default(), None).unwrap();
+    assert_eq!(rows("again"), rows("grown"));
+    let tokenizer = |name: &str| std::fs::read(bench.model(name).join("tokenizer.json")).unwrap();
+    assert!(tokenizer("again") == tokenizer("grown"));
+}
+
+#[test]
+fn tokens_that_could_not_learn_are_refused() {
+    let told = |params: Value| {
+        let mut problems = Problems::default();
+        Sft::validate(&serde_json::from_value(params).unwrap(), &mut problems);
+        problems.into_vec().into_iter().map(|problem| problem.message).collect::<Vec<_>>()
+    };
+    assert!(told(json!({ "add_tokens": ["<think>", "</think>"], "freeze": ["vision"] })).is_empty());
+    assert!(told(json!({ "add_tokens": ["<think>"], "lora": {} }))[0].contains("`lora`"));
+    assert!(told(json!({ "add_tokens": ["<think>"], "freeze": ["embed"] }))[0].contains("frozen"));
+    assert_eq!(told(json!({ "add_tokens": ["<a>", " ", "<a>"] })), ["is blank", "`<a>` is there twice"]);
 }
