@@ -154,6 +154,22 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn fresh_adapters_are_uniform_and_follow_from_the_seed() {
+        let lora = Lora { rank: 64, targets: vec!["down_proj".to_owned()], ..Lora::default() };
+        let first = |seed| {
+            let mut model = fixture::model();
+            model.attach(&lora, &[], seed, &fixture::device());
+            let site = model.sites().into_iter().find(|site| site.name == "model.layers.1.mlp.down_proj").unwrap();
+            site.adapter.as_ref().unwrap().a.val().into_data().iter::<f32>().collect::<Vec<_>>()
+        };
+        let (values, bound) = (first(7), 1.0 / 24_f32.sqrt());
+        assert!(values.iter().all(|value| value.abs() <= bound));
+        let variance = values.iter().map(|value| value * value).sum::<f32>() / values.len() as f32;
+        assert!((variance / (bound * bound / 3.0) - 1.0).abs() < 0.1, "{variance}");
+        assert!(values == first(7) && values != first(8));
+    }
+
+    #[test]
     fn layers_are_named_as_on_the_hub() {
         let mut model = fixture::model();
         let mut names: Vec<String> = model.sites().into_iter().map(|site| format!("{}.weight", site.name)).collect();

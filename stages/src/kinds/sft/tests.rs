@@ -121,7 +121,7 @@ fn bfloat16_keeps_its_masters_and_what_is_frozen() {
 #[test]
 fn added_tokens_get_rows_and_are_one_token_in_what_follows() {
     let bench = Bench::sums();
-    let tokens = ["<think>", "</think>"];
+    let tokens = ["<plan>", "</plan>"];
     let mut params = params();
     params["steps"] = json!(2);
     params["add_tokens"] = json!(tokens);

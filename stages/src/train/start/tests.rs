@@ -100,3 +100,53 @@ fn an_adapter_goes_on_learning_is_merged_and_exported() {
     assert!(!alone.join("model.safetensors").exists() && alone.join("tokenizer.json").exists());
     assert_eq!(peft::read(&alone).unwrap().unwrap().base.as_deref(), Some("org/base"));
 }
+
+#[test]
+fn adapters_learn_from_rewards_the_same_on_every_path() {
+    let bench = Bench::sums();
+    sft(&bench, "tuned", 1, None).unwrap();
+    let params = json!({
+        "steps": 4, "prompts": 3, "group": 4, "micro_batch": 3, "max_new_tokens": 6, "updates": 2, "epochs": 2, "lr": 1e-2,
+        "kl": { "coef": 0.1 }, "select": { "kind": "none" }, "reward": { "accuracy": 1.0, "format": 0.5 },
+    });
+    let grpo = |name: &str, threads: usize, stop: Option<usize>| {
+        let runtime = Runtime { threads, checkpoint_every: 1, ..Runtime::default() };
+        bench.run_on("tuned", &Kind::<Grpo>::NEW, &params, name, &runtime, stop)
+    };
+    grpo("one", 1, None).unwrap();
+    grpo("two", 2, None).unwrap();
+    assert!(matches!(grpo("broken", 2, Some(2)), Err(StageError::Interrupted { .. })));
+    grpo("broken", 1, None).unwrap();
+    for other in ["two", "broken"] {
+        assert!(file(&bench, "one", ADAPTER) == file(&bench, other, ADAPTER), "{other} differs");
+    }
+}
+
+#[test]
+fn bfloat16_adapters_keep_their_masters_and_leave_the_base() {
+    let bench = Bench::drawn();
+    let mut params = params();
+    params["precision"] = json!("bf16");
+    let losses = seen(&bench.run(&Kind::<Sft>::NEW, &params, "tuned", &Runtime::default(), None).unwrap(), "loss");
+    assert!(losses[11] < losses[0], "{losses:?}");
+    assert!(bench.weights("tuned") == bench.weights("base"), "the base changed");
+    let bytes = file(&bench, "tuned", ADAPTER);
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    for (name, tensor) in tensors.iter().filter(|(name, _)| name.contains("language_model")) {
+        assert!(tensor.data().as_chunks::<4>().0.iter().any(|value| value[..2] != [0, 0]), "{name} was rounded");
+    }
+}
+
+#[test]
+fn tokens_are_added_to_a_model_in_bfloat16_with_frozen_parts() {
+    let bench = Bench::sums();
+    let params = json!({
+        "steps": 1, "batch": 4, "precision": "bf16", "freeze": ["vision", "merger", "text"], "add_tokens": ["<think>", "<plan>"],
+    });
+    bench.run(&Kind::<Sft>::NEW, &params, "grown", &Runtime::default(), None).unwrap();
+    let (before, after) = (bench.tensors("base"), bench.tensors("grown"));
+    for (name, bytes) in &before {
+        assert_eq!(*bytes == after[name], !name.contains("embed_tokens"), "{name}");
+    }
+    assert!(after["model.embed_tokens.weight"].len() > before["model.embed_tokens.weight"].len());
+}
