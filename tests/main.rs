@@ -8,6 +8,7 @@ mod generate;
 mod grade;
 mod resume;
 mod reuse;
+mod reward;
 mod run;
 mod support;
 mod verify;
