@@ -21,6 +21,40 @@ inputs = { model = "models.base", data = "data.rows", program = "data.judge" }
 params = { max_new_tokens = 8, reward = { command = { weight = 0.5, interpreter = ["python3"] } } }
 "#;
 
+/// Two steps of a model with random weights, which only the program rewards.
+const RUN: &str = r#"schema = 1
+[recipe]
+name = "judged"
+[data.judge]
+source = "file:judge.sh"
+[stages.rows]
+kind = "synthesize"
+params = { train = 12, test = 0, image_size = 56, tasks = { arithmetic = { levels = [1], reasoning = 0.0 } } }
+[stages.base]
+kind = "init"
+inputs = { data = "rows.train" }
+[stages.base.params]
+hidden_size = 32
+layers = 1
+heads = 2
+kv_heads = 1
+intermediate = 64
+vocab_size = 320
+template = "bare"
+vision = { depth = 1, hidden = 32, heads = 2, intermediate = 32, fullatt = [0] }
+[stages.rl]
+kind = "grpo"
+inputs = { model = "base.model", data = "rows.train", program = "data.judge" }
+[stages.rl.params]
+steps = 2
+prompts = 2
+group = 2
+max_new_tokens = 4
+reward = { accuracy = 1.0, command = { weight = 0.5, interpreter = ["sh"], arguments = ["0.25"] } }
+[runtime]
+device = "cpu"
+"#;
+
 /// Key of the stage, as `explain` has it.
 fn key(dir: &Path, args: &[&str]) -> String {
     let called = curricle(dir, &[&["explain", "recipe.toml", "rl", "--json"], args].concat());
@@ -64,4 +98,25 @@ fn a_reward_without_its_program_is_a_mistake() {
     let called = curricle(dir.path(), &["check", "recipe.toml"]);
     assert_eq!(called.code, Some(3));
     assert!(called.stderr.contains("`program`"), "{}", called.stderr);
+}
+
+#[test]
+fn a_program_rewards_a_run_and_is_heard_when_it_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |script: &str| {
+        fs::write(dir.path().join("recipe.toml"), RUN).unwrap();
+        fs::write(dir.path().join("judge.sh"), script).unwrap();
+        curricle(dir.path(), &["run", "recipe.toml", "--events", "ndjson:events.ndjson"])
+    };
+    let called = run("while read -r row; do echo \"$1\"; done");
+    assert_eq!(called.code, Some(0), "{}", called.stderr);
+    let events = fs::read_to_string(dir.path().join("events.ndjson")).unwrap();
+    let events = events.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let said: Vec<f64> = events.filter_map(|event| event["metrics"]["command"].as_f64()).collect();
+    assert_eq!(said, [0.25, 0.25]);
+    let called = run("echo no judge today >&2; exit 7");
+    assert_eq!(called.code, Some(1));
+    for part in ["stage `rl` failed", "judge.sh` ended with exit status: 7", "no judge today"] {
+        assert!(called.stderr.contains(part), "no `{part}` in:\n{}", called.stderr);
+    }
 }

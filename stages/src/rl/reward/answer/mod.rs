@@ -78,7 +78,7 @@ pub fn number(answer: &str) -> Option<f64> {
         return None;
     }
     let tokens = lex(answer);
-    let whole = parse(&tokens).and_then(|node| value::number(relation::value_of(&node).unwrap_or(&node)));
+    let whole = parse(&tokens).and_then(|node| value::number(relation::values_of(&node).first().unwrap_or(&&node)));
     whole.or_else(|| value::number(&parse(unit::without(&tokens))?))
 }
 

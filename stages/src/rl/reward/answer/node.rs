@@ -63,7 +63,7 @@ pub(super) enum Node {
     /// `a:b:c`
     Ratios(Vec<Node>),
     Matrix(Vec<Vec<Node>>),
-    /// Sides, and the signs between them: `= < > ≤ ≥ ≠ ∈`.
+    /// Sides, and the signs between them: `= ≈ < > ≤ ≥ ≠ ∈`.
     Relation(Vec<Node>, Vec<char>),
     /// Digits and their base.
     Based(String, String),

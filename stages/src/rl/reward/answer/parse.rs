@@ -89,7 +89,7 @@ impl<'a> Parser<'a> {
         let first = self.union()?;
         let (mut sides, mut signs) = (vec![first], Vec::new());
         while let Some(sign) = self.eat_any("=<>≤≥≠∈≈") {
-            signs.push(if sign == '≈' { '=' } else { sign });
+            signs.push(sign);
             sides.push(self.union()?);
         }
         if signs.is_empty() { sides.pop() } else { Some(Node::Relation(sides, signs)) }

@@ -3,7 +3,7 @@
 
 use super::node::Node;
 use super::same::{Effort, same, scalar, unordered};
-use super::value::{POINTS, at_point};
+use super::value::{POINTS, at_point, number};
 
 /// The verdict where at least one side is a statement; `None` where neither is, or shapes decide.
 pub(super) fn verdict(gold: &Node, found: &Node, effort: &mut Effort) -> Option<bool> {
@@ -20,12 +20,11 @@ pub(super) fn verdict(gold: &Node, found: &Node, effort: &mut Effort) -> Option<
         }
         (Node::Relation(..), other) | (other, Node::Relation(..)) => {
             let statement = if matches!(gold, Node::Relation(..)) { gold } else { found };
-            if let Some(value) = value_of(statement) {
-                return Some(if std::ptr::eq(statement, gold) {
-                    same(value, other, effort)
-                } else {
-                    same(other, value, effort)
-                });
+            let values = values_of(statement);
+            if !values.is_empty() {
+                let is_gold = std::ptr::eq(statement, gold);
+                let mut fits = |value| if is_gold { same(value, other, effort) } else { same(other, value, effort) };
+                return Some(values.into_iter().any(&mut fits));
             }
             Some(regions(gold, found, effort))
         }
@@ -46,24 +45,44 @@ pub(super) fn member_of(node: &Node) -> &Node {
     }
 }
 
-/// What a chain of equations ends with, if it names a value or is a calculation: `x = 2 + 1 = 3`.
-pub(super) fn value_of(statement: &Node) -> Option<&Node> {
-    let Node::Relation(sides, signs) = statement else { return None };
-    let is_chain = signs.iter().all(|&sign| sign == '=');
-    let calculated = || sides.windows(2).all(|pair| pair[0].is_constant() && scalar(&pair[0], &pair[1]));
-    (is_chain && (sides[0].is_name() || calculated())).then(|| sides.last()).flatten()
+/// What a chain of equations ends with, if it names a value or is a calculation: `x = 2 + 1 = 3`. Before an approximation
+/// stands the value itself, so `x = \sqrt{2} ≈ 1.41` is both; nothing for other statements.
+pub(super) fn values_of(statement: &Node) -> Vec<&Node> {
+    let Node::Relation(sides, signs) = statement else { return Vec::new() };
+    let agree = |(pair, sign): (&[Node], &char)| match sign {
+        '=' => scalar(&pair[0], &pair[1]),
+        _ => near(&pair[0], &pair[1]),
+    };
+    let calculated = || sides[0].is_constant() && sides.windows(2).zip(signs).all(agree);
+    if !signs.iter().all(|&sign| is_equal(sign)) || !(sides[0].is_name() || calculated()) {
+        return Vec::new();
+    }
+    match &sides[..] {
+        [.., value, rounded] if signs.last() == Some(&'≈') && near(value, rounded) => vec![value, rounded],
+        [.., value] => vec![value],
+        [] => Vec::new(),
+    }
+}
+
+fn is_equal(sign: char) -> bool {
+    sign == '=' || sign == '≈'
+}
+
+/// Could one number be the other, rounded?
+fn near(value: &Node, rounded: &Node) -> bool {
+    let (Some(value), Some(rounded)) = (number(value), number(rounded)) else { return false };
+    (value - rounded).abs() <= 0.05 * value.abs().max(rounded.abs())
 }
 
 /// Two chains of equations; `None` for other statements.
 fn statements(gold: &Node, found: &Node, effort: &mut Effort) -> Option<bool> {
     let (Node::Relation(gold_sides, gold_signs), Node::Relation(sides, signs)) = (gold, found) else { return None };
-    if gold_signs.iter().chain(signs).any(|&sign| sign != '=') {
+    if !gold_signs.iter().chain(signs).all(|&sign| is_equal(sign)) {
         return None;
     }
-    if let (Some(gold_value), Some(value)) = (value_of(gold), value_of(found))
-        && gold_sides[0] == sides[0]
-    {
-        return Some(same(gold_value, value, effort));
+    let (gold_values, values) = (values_of(gold), values_of(found));
+    if !gold_values.is_empty() && !values.is_empty() && gold_sides[0] == sides[0] {
+        return Some(gold_values.iter().any(|gold| values.iter().any(|value| same(gold, value, effort))));
     }
     Some(gold_sides.len() == 2 && sides.len() == 2 && multiples(gold_sides, sides, &['=']))
 }
