@@ -59,22 +59,63 @@ fn known_to_differ(gold: &[Token], found: &[Token]) -> bool {
     }
 }
 
-fn known(tokens: &[Token]) -> Option<Vec<String>> {
-    let mut parts = Vec::new();
+/// Units, powers and `/` in order, each in its first spelling; `None` if one is not known, or written as `s^{-1}`.
+fn known(tokens: &[Token]) -> Option<Vec<&str>> {
+    let mut parts: Vec<&str> = Vec::new();
+    let mut power = None;
+    let mut add = |parts: &mut Vec<&str>, word: &str| {
+        match words::unit(word.trim_matches('.'))? {
+            "sq" => power = Some("2"),
+            "cubic" => power = Some("3"),
+            "mph" => parts.extend(["mi", "/", "h"]),
+            "kmh" => parts.extend(["km", "/", "h"]),
+            unit => {
+                parts.push(unit);
+                parts.extend(power.take());
+            }
+        }
+        Some(())
+    };
     for token in tokens {
         match &token.kind {
             Kind::Text(text) => {
                 for word in text.split_whitespace() {
-                    parts.push(words::unit(word.trim_matches('.'))?.to_owned());
+                    add(&mut parts, word)?;
                 }
             }
-            Kind::Letter(letter) => parts.push(words::unit(&letter.to_string())?.to_owned()),
-            Kind::Number(written) => parts.push(written.clone()),
-            Kind::Sign('\'') => return None,
-            Kind::Sign(sign) if "{}.^".contains(*sign) => {}
-            Kind::Sign(sign) => parts.push(sign.to_string()),
+            Kind::Letter(letter) => add(&mut parts, letter.encode_utf8(&mut [0; 4]))?,
+            Kind::Number(written) => parts.push(written),
+            Kind::Sign('/') => parts.push("/"),
+            Kind::Sign('{' | '}' | '.' | '^' | '*') => {}
             _ => return None,
         }
     }
     Some(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lex::lex;
+    use super::*;
+
+    #[test]
+    fn units_are_known_by_any_spelling() {
+        let differ = |gold: &str, found: &str| known_to_differ(&lex(gold)[1..], &lex(found)[1..]);
+        for (a, b) in [
+            ("5 cm", r"5\text{ centimeters}"),
+            ("5 sq. ft.", r"5\text{ ft}^2"),
+            ("5 square feet", r"5 \mathrm{ft}^{2}"),
+            ("5 hours", "5 h"),
+            ("5 mph", r"5\text{ mi/h}"),
+            ("5 apples", "5 cm"),
+            ("5 m/s", "5 m s^{-1}"),
+        ] {
+            assert!(!differ(a, b) && !differ(b, a), "{a} | {b}");
+        }
+        for (a, b) in
+            [("5 cm", "5 m"), (r"5\text{ cm}^2", r"5\text{ cm}^3"), ("5 m/s", "5 km/h"), ("5 cents", "5 dollars")]
+        {
+            assert!(differ(a, b) && differ(b, a), "{a} | {b}");
+        }
+    }
 }

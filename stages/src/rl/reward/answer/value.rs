@@ -17,8 +17,25 @@ pub(super) fn exact(node: &Node) -> Option<Ratio> {
         Node::Power(a, b) => exact(a)?.power(exact(b)?),
         Node::Percent(a) => exact(a)?.over(Ratio::whole(100)),
         Node::Degrees(a) => exact(a),
+        Node::Call(name, arguments) => match (name.as_str(), &arguments[..]) {
+            ("!", [n]) => (1..=count(n)?).try_fold(Ratio::ONE, |product, i| product.times(Ratio::whole(i))),
+            ("binom", [n, k]) => {
+                let (n, k) = (count(n)?, count(k)?);
+                // After i factors the product is n over i, which is whole.
+                let step = |product: Ratio, i| product.times(Ratio::whole(n - i + 1))?.over(Ratio::whole(i));
+                if k > n { None } else { (1..=k.min(n - k)).try_fold(Ratio::ONE, step) }
+            }
+            _ => None,
+        },
         _ => None,
     }
+}
+
+/// A whole number from 0 that may be counted up to: more would not fit, or take long.
+fn count(node: &Node) -> Option<i128> {
+    exact(node)
+        .filter(|value| value.denominator == 1 && (0..=512).contains(&value.numerator))
+        .map(|value| value.numerator)
 }
 
 /// The value of an expression without variables, where that is real.
