@@ -110,11 +110,14 @@ params = { lr = "${params.lr}", parts = "${params.parts}", text = "lr ${params.l
 
 #[test]
 fn a_stage_may_override_runtime() {
-    let main = "schema = 1\n[stages.a]\nkind = \"k\"\n[runtime]\nthreads = 2\njobs = 3\n[runtime.stages.a]\ndevice = \"cuda:1\"\n";
+    let main = "schema = 1\n[stages.a]\nkind = \"k\"\n[runtime]\nthreads = 2\njobs = 3\ngradient_checkpointing = true\n\
+        [runtime.stages.a]\ndevice = \"cuda:1\"\n[runtime.stages.b]\ngradient_checkpointing = false\n";
     let recipe = Files::new(&[("main.toml", main)]).load(&Overrides::default());
     assert_eq!(recipe.jobs(), Some(3));
     let (name, runtime) = &recipe.runtime_stages[0];
     assert_eq!((name.value.as_str(), runtime.device.as_str(), runtime.threads), ("a", "cuda:1", 2));
+    let checkpointing = recipe.runtime_stages.iter().map(|(_, runtime)| runtime.gradient_checkpointing);
+    assert_eq!(checkpointing.collect::<Vec<_>>(), [true, false]);
 }
 
 #[test]

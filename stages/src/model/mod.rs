@@ -6,12 +6,14 @@
 //!                           ▼
 //!        words + image tokens ──text: layers (M-RoPE, grouped queries)──▶ hidden ──▶ logits ──generate──▶ tokens
 //! safetensors ⇄ weights ⇄ Qwen2_5Vl
+//! what learns, a batch ──tape──▶ hidden, and from its gradient ──▶ gradients
 //! ```
 //!
 //! Legend of shapes: `b` rows, `t` tokens per row, `n` tokens of the batch (`b·t`) or patches, `d` width or head width,
 //! `h` heads, `g` key heads, `q` queries of a group, `s` keys, `f` MLP width, `v` vocabulary, `l` patches of a segment.
 //!
-//! Differences from the reference: no dropout, no sliding window, no video, no fused attention.
+//! Differences from the reference: no dropout but that of adapters, no sliding window, no video, no fused attention; in
+//! bfloat16, logits come from a product in float32 and a norm rounds once.
 
 pub mod config;
 pub mod generation;
