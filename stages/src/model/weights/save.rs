@@ -110,7 +110,12 @@ pub fn copy_base(from: &FilePath, to: &FilePath) -> Result<(), WeightsError> {
     sources.extend([from.join("config.json"), from.join(INDEX)].into_iter().filter(|path| path.is_file()));
     for source in sources {
         let Some(name) = source.file_name() else { continue };
-        fs::copy(&source, to.join(name)).map_err(|e| at(&source)(e.into()))?;
+        let target = to.join(name);
+        // A copy has the rights of its source: one that nobody may write would stop the next attempt at this stage.
+        if target.exists() {
+            fs::remove_file(&target).map_err(|e| at(&target)(e.into()))?;
+        }
+        fs::copy(&source, target).map_err(|e| at(&source)(e.into()))?;
     }
     Ok(())
 }
