@@ -200,8 +200,12 @@ impl<'a> Checker<'a> {
             ProblemAt::Stage => (format!("{stage}: {}", problem.message), draft.entry.name.span),
         };
         let code = if matches!(problem.at, ProblemAt::Param(_)) { "param" } else { "input" };
-        Diagnostic::error(code, message).at(span, "").help(problem.help.unwrap_or_default())
+        said(code, message, problem.warning).at(span, "").help(problem.help.unwrap_or_default())
     }
+}
+
+fn said(code: &'static str, message: String, warning: bool) -> Diagnostic {
+    if warning { Diagnostic::warning(code, message) } else { Diagnostic::error(code, message) }
 }
 
 fn is_eval(ty: &ArtifactType) -> bool {
@@ -223,7 +227,7 @@ fn decode(
     let stage = params::decode(kind, draft, mistakes)?;
     // Where a value was already reported, a default stands in for it: rules on combinations would mislead.
     let tainted = Node::Table(draft.params.value.clone()).is_tainted();
-    for Problem { at, message, help } in stage.validate().into_iter().filter(|_| !tainted) {
+    for Problem { at, message, help, warning } in stage.validate().into_iter().filter(|_| !tainted) {
         let (message, span) = match &at {
             ProblemAt::Param(path) => {
                 (format!("stage `{}`: `{path}` {message}", draft.entry.name.value), params::place(draft, path))
@@ -232,7 +236,7 @@ fn decode(
                 (format!("stage `{}`: {message}", draft.entry.name.value), draft.entry.name.span)
             }
         };
-        mistakes.push(Diagnostic::error("param", message).at(span, "").help(help.unwrap_or_default()));
+        mistakes.push(said("param", message, warning).at(span, "").help(help.unwrap_or_default()));
     }
     let ports = stage.ports();
     Some(Decoded { kind, stage, ports })

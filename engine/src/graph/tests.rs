@@ -43,6 +43,9 @@ impl StageKind for Train {
         if params.lr <= 0.0 {
             problems.param("lr", "must be above 0", "");
         }
+        if params.lr > 1.0 {
+            problems.warn("lr", "is large", "");
+        }
     }
 
     fn types(_: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
@@ -155,6 +158,15 @@ fn every_mistake_of_the_parameters_is_found() {
             "param: `lr` of stage `t` does not fit",
         ]
     );
+}
+
+#[test]
+fn a_warning_is_said_and_stops_nothing() {
+    let params = "params = { steps = 1, lr = 2.0, select = { low = 1.0 } }\n";
+    let warnings = checked(&(stage("t", "train", "data = \"data.rows\"") + params)).unwrap().warnings;
+    let found: Vec<_> = warnings.list().iter().filter(|one| one.code == "param").collect();
+    assert_eq!(found.len(), 1, "{}", warnings.render(false));
+    assert_eq!((found[0].severity.as_str(), &*found[0].message), ("warning", "stage `t`: `lr` is large"));
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub struct Problem {
     pub message: String,
     /// How to fix it.
     pub help: Option<String>,
+    /// It can run, but somebody probably meant something else.
+    pub warning: bool,
 }
 
 /// The part of a stage that a [`Problem`] is about.
@@ -91,6 +93,14 @@ impl Problems {
         self.push(ProblemAt::Stage, message, help);
     }
 
+    /// Warns of a parameter that can be meant as it is, but seldom is.
+    pub fn warn(&mut self, path: impl Into<String>, message: impl Into<String>, help: impl Into<String>) {
+        self.param(path, message, help);
+        if let Some(last) = self.0.last_mut() {
+            last.warning = true;
+        }
+    }
+
     /// Every problem, in the order reported.
     pub fn into_vec(self) -> Vec<Problem> {
         self.0
@@ -98,7 +108,7 @@ impl Problems {
 
     fn push(&mut self, at: ProblemAt, message: impl Into<String>, help: impl Into<String>) {
         let help = help.into();
-        self.0.push(Problem { at, message: message.into(), help: (!help.is_empty()).then_some(help) });
+        self.0.push(Problem { at, message: message.into(), help: (!help.is_empty()).then_some(help), warning: false });
     }
 }
 

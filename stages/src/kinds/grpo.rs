@@ -12,6 +12,17 @@ use super::evaluate::{check_length, check_question_data, check_sampling};
 use super::sft::Decay;
 use crate::model::lora::{self, Lora};
 use crate::prompt::Instruction;
+use crate::rl::advantage::Advantage;
+#[cfg(feature = "compute")]
+use crate::rl::objective::Terms;
+use crate::rl::objective::cispo::Cispo;
+use crate::rl::objective::clip::Clip;
+use crate::rl::objective::entropy::Entropy;
+use crate::rl::objective::gspo::Gspo;
+use crate::rl::objective::kl::Kl;
+use crate::rl::objective::mean::Mean;
+use crate::rl::objective::sapo::Sapo;
+use crate::rl::objective::{ObjectiveKind, problems as objective};
 use crate::rl::reward::Rewards;
 use crate::rl::select::{Select, SelectKind};
 use crate::train::freeze::{self, Part};
@@ -20,43 +31,6 @@ use crate::train::schedule::Shape;
 
 /// The kind `grpo`.
 pub struct Grpo;
-
-/// Bounds of the probability ratio in the clipped objective.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Clip {
-    /// ε below: the ratio counts from `1 − low`.
-    pub low: f64,
-    /// ε above: the ratio counts up to `1 + high`.
-    pub high: f64,
-    /// Largest ratio that counts for a negative advantage (two-sided clip); left out, there is none.
-    pub dual: Option<f64>,
-}
-
-impl Default for Clip {
-    fn default() -> Self {
-        Self { low: 0.2, high: 0.2, dual: None }
-    }
-}
-
-/// The pull towards a frozen copy of the model that the stage starts from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Kl {
-    /// Weight of the KL estimate (k3) in the loss; 0 also saves the copy and its forward passes.
-    pub coef: f64,
-}
-
-/// What the loss is a mean of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mean {
-    /// Every token of the optimizer step's batch counts the same.
-    #[default]
-    Token,
-    /// Every completion counts the same, however long.
-    Sequence,
-}
 
 /// Parameters of `grpo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -82,12 +56,24 @@ pub struct Params {
     pub instruction: Option<Instruction>,
     /// What is rewarded: a weight for each reward, and its settings.
     pub reward: Rewards,
+    /// How rewards become advantages.
+    pub advantage: Advantage,
     /// Which samples are trained on.
     pub select: Select,
-    /// Bounds of the probability ratio.
+    /// What an update makes likelier; settings of other objectives than this one are ignored.
+    pub objective: ObjectiveKind,
+    /// `clip`: bounds of a token's probability ratio.
     pub clip: Clip,
-    /// The pull towards the stage's start.
+    /// `gspo`: bounds of a completion's probability ratio.
+    pub gspo: Gspo,
+    /// `cispo`: bound of the weights.
+    pub cispo: Cispo,
+    /// `sapo`: temperatures of the gate.
+    pub sapo: Sapo,
+    /// The pull towards a reference: the model on the port `reference`, or else the stage's start.
     pub kl: Kl,
+    /// The reward for staying undecided.
+    pub entropy: Entropy,
     /// What the loss is a mean of.
     pub mean: Mean,
     /// Optimizer steps that the selected samples of a rollout are split over.
@@ -134,9 +120,15 @@ impl Default for Params {
             rollout_batch: 32,
             instruction: None,
             reward: Rewards::default(),
+            advantage: Advantage::default(),
             select: Select::default(),
+            objective: ObjectiveKind::Clip,
             clip: Clip::default(),
+            gspo: Gspo::default(),
+            cispo: Cispo::default(),
+            sapo: Sapo::default(),
             kl: Kl::default(),
+            entropy: Entropy::default(),
             mean: Mean::Token,
             updates: 1,
             epochs: 1,
@@ -156,6 +148,15 @@ impl Default for Params {
     }
 }
 
+#[cfg(feature = "compute")]
+impl Params {
+    /// The loss of an update whose entropy bonus has this weight.
+    pub fn terms(&self, entropy_coef: f64) -> Terms {
+        let &Self { objective: kind, clip, gspo, cispo, sapo, kl, entropy, .. } = self;
+        Terms { kind, clip, gspo, cispo, sapo, kl, entropy: entropy.kind, entropy_coef }
+    }
+}
+
 impl StageKind for Grpo {
     const NAME: &'static str = "grpo";
     const VERSION: u32 = 2;
@@ -167,7 +168,7 @@ impl StageKind for Grpo {
         let ports = Ports::new().input("model", ArtifactKind::Model).trains_on("data");
         // A file like any other from outside: its bytes are part of the stage's identity, its path is not.
         let ports = if params.reward.command.is_some() { ports.input("program", ArtifactKind::Data) } else { ports };
-        ports.output("model", ArtifactKind::Model)
+        ports.optional("reference", ArtifactKind::Model).output("model", ArtifactKind::Model)
     }
 
     fn validate(params: &Params, problems: &mut Problems) {
@@ -191,7 +192,8 @@ impl StageKind for Grpo {
             problems.param("temperature", "at 0 all completions of a prompt are the same", "the paper samples at 1.0");
         }
         check_sampling(params.temperature, params.top_p, problems);
-        validate_objective(params, problems);
+        objective::report(params, problems);
+        validate_reward(params, problems);
         validate_optimizer(params, problems);
         for (path, message, help) in params.select.problems() {
             problems.param(format!("select.{path}"), message, help);
@@ -201,6 +203,7 @@ impl StageKind for Grpo {
     fn types(params: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
         check_question_data(inputs, problems);
         check_length(params.max_new_tokens, inputs, problems);
+        check_reference(params, inputs, problems);
         let model = inputs.model("model").cloned().unwrap_or_default();
         PortTypes::default().with("model", ArtifactType::Model(lora::flow(params.lora.as_ref(), model, problems)))
     }
@@ -216,24 +219,33 @@ impl StageKind for Grpo {
     }
 }
 
-fn validate_objective(params: &Params, problems: &mut Problems) {
-    let Clip { low, high, dual } = params.clip;
-    if !(0.0..=1.0).contains(&low) {
-        problems.param("clip.low", "must be from 0 to 1: the ratio counts from `1 − low`", "the usual value is 0.2");
+/// The reference scores what the model writes, so it has to know the same tokens and see the same images.
+fn check_reference(params: &Params, inputs: &PortTypes, problems: &mut Problems) {
+    let Some(reference) = inputs.model("reference") else { return };
+    let ours = inputs.model("model").and_then(|model| model.vocabulary);
+    if let (Some(ours), Some(theirs)) = (ours, reference.vocabulary)
+        && ours != theirs
+    {
+        let message = format!("knows {theirs} tokens and the model {ours}: their log-probabilities can't be compared");
+        problems.input("reference", message, "use a model with the same tokenizer");
     }
-    if high < 0.0 {
-        problems.param("clip.high", "must not be negative", "the usual value is 0.2, DAPO's is 0.28");
+    if reference.images == Some(false) && inputs.data("data").and_then(|data| data.images) == Some(true) {
+        problems.input("reference", "reads text only, and the rows have images", "use a model that reads images");
     }
-    if dual.is_some_and(|dual| dual <= 1.0 + high) {
-        problems.param("clip.dual", "must be above `1 + high`, where the ordinary clip ends", "the usual value is 3.0");
+    if params.kl.coef == 0.0 {
+        problems.warn(
+            "kl.coef",
+            "is 0, so the model on `reference` is never asked",
+            "set it above 0, or leave the input out",
+        );
     }
-    if params.kl.coef < 0.0 {
-        problems.param("kl.coef", "must not be negative", "0 turns the KL term and its reference off");
-    }
+}
+
+fn validate_reward(params: &Params, problems: &mut Problems) {
     for (path, message, help) in params.reward.problems() {
         problems.param(format!("reward.{path}").trim_end_matches('.'), message, help);
     }
-    if params.select.kind != SelectKind::None && !params.reward.weighs_answers() {
+    if !matches!(params.select.kind, SelectKind::None | SelectKind::Random) && !params.reward.weighs_answers() {
         problems.param(
             "select.kind",
             "it looks at rewards that say whether an answer is right, and none has a weight",
@@ -271,14 +283,19 @@ mod tests {
 
     use super::*;
 
-    fn paths(params: &str) -> Vec<String> {
+    fn found(params: &str, warning: bool) -> Vec<String> {
         let mut problems = Problems::default();
         Grpo::validate(&serde_json::from_str(params).unwrap(), &mut problems);
         let path = |at| match at {
             ProblemAt::Param(path) => path,
             other => format!("{other:?}"),
         };
-        problems.into_vec().into_iter().map(|problem| path(problem.at)).collect()
+        let found = problems.into_vec().into_iter().filter(|problem| problem.warning == warning);
+        found.map(|problem| path(problem.at)).collect()
+    }
+
+    fn paths(params: &str) -> Vec<String> {
+        found(params, false)
     }
 
     #[test]
@@ -295,8 +312,8 @@ mod tests {
             let ports = Grpo::ports(&serde_json::from_str(params).unwrap());
             ports.inputs.iter().map(|port| port.name).collect::<Vec<_>>()
         };
-        assert_eq!(ports("{}"), ["model", "data"]);
-        assert_eq!(ports(r#"{"reward":{"command":{"weight":0.5}}}"#), ["model", "data", "program"]);
+        assert_eq!(ports("{}"), ["model", "data", "reference"]);
+        assert_eq!(ports(r#"{"reward":{"command":{"weight":0.5}}}"#), ["model", "data", "program", "reference"]);
     }
 
     #[test]
@@ -318,6 +335,48 @@ mod tests {
             "select.ratio",
         ];
         assert_eq!(paths(bad), expected);
+    }
+
+    #[test]
+    fn mistakes_of_the_loss_are_found() {
+        let bad = r#"{"advantage":{"epsilon":-1.0,"kind":"per-reward"},"gspo":{"low":2.0,"high":-1.0},"cispo":{"cap":0.0},
+            "sapo":{"positive":0.0},"entropy":{"coef":-1.0},"kl":{"coef":0.1,"in":"reward","estimator":"k3-corrected"}}"#;
+        let expected = [
+            "gspo.low",
+            "gspo.high",
+            "cispo.cap",
+            "sapo.positive",
+            "advantage.epsilon",
+            "entropy.coef",
+            "kl.estimator",
+            "kl.in",
+        ];
+        assert_eq!(paths(bad), expected);
+    }
+
+    #[test]
+    fn odd_choices_are_warned_of() {
+        for (params, path) in [
+            (r#"{"entropy":{"coef":0.02,"kind":"sampled"}}"#, "entropy.kind"),
+            (r#"{"kl":{"coef":0.1,"estimator":"k1"}}"#, "kl.estimator"),
+            (r#"{"objective":"reinforce","updates":2}"#, "objective"),
+            (r#"{"objective":"gspo"}"#, "mean"),
+        ] {
+            assert!(paths(params).is_empty());
+            assert_eq!(found(params, true), [path]);
+        }
+        assert!(found(r#"{"kl":{"coef":0.1,"estimator":"k1","in":"reward"},"entropy":{"coef":0.1}}"#, true).is_empty());
+    }
+
+    #[test]
+    fn a_reference_has_to_know_the_same_tokens() {
+        let model = |vocabulary| ArtifactType::Model(ModelType { vocabulary, ..ModelType::default() });
+        let inputs = PortTypes::default().with("model", model(Some(5))).with("reference", model(Some(6)));
+        let mut problems = Problems::default();
+        check_reference(&Params::default(), &inputs, &mut problems);
+        let found: Vec<_> = problems.into_vec().into_iter().map(|problem| (problem.at, problem.warning)).collect();
+        let expected = [(ProblemAt::Input("reference".into()), false), (ProblemAt::Param("kl.coef".into()), true)];
+        assert_eq!(found, expected);
     }
 
     #[test]

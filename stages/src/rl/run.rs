@@ -1,18 +1,20 @@
 //! The work of a `grpo` stage: model and rows in, steps with checkpoints and reports, model out. Refuses to know what a
 //! step does ([`super::step`]).
 
+use burn::tensor::Device;
 use curricle_engine::exec::StageEvent;
 use curricle_engine::stage::{StageContext, StageError};
-use serde_json::json;
 
+use super::memory::Memory;
+use super::objective::entropy::Controller;
 use super::questions::Questions;
 use super::reward::Rewards;
 use super::select::Selection;
 use super::step::{Step, Trainer};
 use super::update::Learner;
 use crate::kinds::grpo::Params;
-use crate::model::Qwen2_5Vl;
 use crate::model::tape::Keep;
+use crate::model::{ModelConfig, Qwen2_5Vl, weights};
 use crate::prompt::Instruction;
 use crate::train::checkpoint::{self, Checkpoint, CheckpointError, Checkpoints};
 use crate::train::freeze::Learns;
@@ -42,7 +44,7 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let trainer = Trainer {
         params: params.clone(),
         seed: context.seed(),
-        reference: (params.kl.coef > 0.0).then(|| params.precision.view(&start)),
+        reference: reference(params, context, &start, &config, &device)?,
         lanes: Lanes::new(context.runtime().threads, &device)
             .map_err(|error| StageError::while_doing("starting threads", error))?,
         config,
@@ -60,6 +62,31 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     end.write(&model, &context.output("model")?)
 }
 
+/// What the KL term pulls towards: the model on the port `reference`, or what the stage starts from.
+fn reference(
+    params: &Params,
+    context: &StageContext<'_>,
+    start: &Qwen2_5Vl,
+    config: &ModelConfig,
+    device: &Device,
+) -> Result<Option<Qwen2_5Vl>, StageError> {
+    if params.kl.coef == 0.0 {
+        return Ok(None);
+    }
+    let Some(input) = context.optional("reference") else { return Ok(Some(params.precision.view(start))) };
+    let reading = |error: &dyn std::fmt::Display| StageError::while_doing("reading the reference", error);
+    let theirs = ModelConfig::read(&input.path).map_err(|error| reading(&error))?;
+    if theirs.text.vocab_size != config.text.vocab_size {
+        let (ours, theirs) = (config.text.vocab_size, theirs.text.vocab_size);
+        let message = format!(
+            "the reference has {theirs} tokens and the model {ours}: their log-probabilities can't be compared"
+        );
+        return Err(StageError::Failed(message));
+    }
+    let reference = weights::load(&input.path, &theirs, device).map_err(|error| reading(&error))?;
+    Ok(Some(params.precision.view(&reference)))
+}
+
 /// The loop: from the newest checkpoint, or the start, to the last step.
 fn train(
     trainer: &Trainer,
@@ -69,22 +96,24 @@ fn train(
     meter: &mut Meter,
 ) -> Result<Qwen2_5Vl, StageError> {
     let trouble = |error: CheckpointError| StageError::while_doing("checkpointing", error);
-    let mut learner = Learner { model, optimizer: AdamW::new(adamw(&trainer.params)) };
+    let entropy = Controller::new(&trainer.params.entropy);
+    let mut learner = Learner { model, optimizer: AdamW::new(adamw(&trainer.params)), entropy };
+    let mut memory = Memory::new(&trainer.params);
     let mut done = 0;
     if let Some(found) = checkpoints.latest(|message| meter.log(message)) {
-        learner = restore(&found, learner, &trainer.params).map_err(trouble)?;
+        (learner, memory) = restore(&found, learner, &trainer.params)?;
         done = found.step;
         meter.resume(done, meter.history().clone());
     }
     while done < trainer.params.steps {
         let step;
-        (learner, step) = trainer.step(done, learner)?;
+        (learner, step) = trainer.step(done, learner, &mut memory)?;
         done += 1;
-        meter.log(describe(done, &step.selection));
+        meter.log(describe(done, &step));
         meter.step(done, numbers(&step, &trainer.params.reward));
         let stop = meter.should_stop() && done < trainer.params.steps;
         if stop || (every > 0 && done % every == 0) {
-            save(checkpoints, done, &learner, &trainer.params).map_err(trouble)?;
+            save(checkpoints, done, &learner, &memory, &trainer.params).map_err(trouble)?;
             meter.report(StageEvent::Checkpoint { step: done });
         }
         if stop {
@@ -94,17 +123,28 @@ fn train(
     Ok(learner.model)
 }
 
-fn save(checkpoints: &Checkpoints, step: usize, learner: &Learner, params: &Params) -> Result<(), CheckpointError> {
+fn save(
+    checkpoints: &Checkpoints,
+    step: usize,
+    learner: &Learner,
+    memory: &Memory,
+    params: &Params,
+) -> Result<(), CheckpointError> {
     let mut tensors = checkpoint::weights(&learner.model, &Learns::of(&learner.model, &params.freeze));
     tensors.extend(learner.optimizer.save(&learner.model));
-    checkpoints.save(step, &tensors, json!({}))
+    let (kept, state) = memory.save(&learner.entropy);
+    tensors.extend(kept);
+    checkpoints.save(step, &tensors, state)
 }
 
-fn restore(found: &Checkpoint, learner: Learner, params: &Params) -> Result<Learner, CheckpointError> {
+fn restore(found: &Checkpoint, learner: Learner, params: &Params) -> Result<(Learner, Memory), StageError> {
     let learns = Learns::of(&learner.model, &params.freeze);
-    let model = found.restore(learner.model, &learns)?;
+    let restored = found.restore(learner.model, &learns);
+    let model = restored.map_err(|error| StageError::while_doing("checkpointing", error))?;
     let optimizer = AdamW::restore(adamw(params), &model, |name| found.tensor(name));
-    Ok(Learner { model, optimizer })
+    let (memory, entropy) = Memory::restore(found)
+        .ok_or_else(|| StageError::Failed("the checkpoint is of another version; run the stage anew".to_owned()))?;
+    Ok((Learner { model, optimizer, entropy }, memory))
 }
 
 fn adamw(params: &Params) -> AdamWConfig {
@@ -116,9 +156,10 @@ fn adamw(params: &Params) -> AdamWConfig {
 fn shown(rewards: &Rewards) -> Vec<Shown> {
     let mut shown = vec![Shown::higher("reward")];
     shown.extend(rewards.asked_for().map(|(reward, _)| Shown::higher(reward.name)));
-    shown.extend([Shown::higher("effective_share"), Shown::higher("selected"), Shown::higher("tokens_per_s")]);
-    let lower = ["length", "truncated", "loss", "kl", "clip_fraction", "grad_norm", "not_finite", "lr"];
+    shown.extend(["effective_share", "ess", "selected", "tokens_per_s", "entropy"].map(Shown::higher));
+    let lower = ["zero_variance", "duplicates", "replayed", "rounds", "skipped", "length", "truncated", "loss", "kl"];
     shown.extend(lower.map(Shown::lower));
+    shown.extend(["clip_fraction", "entropy_coef", "grad_norm", "not_finite", "lr"].map(Shown::lower));
     shown
 }
 
@@ -130,7 +171,13 @@ fn numbers(step: &Step, rewards: &Rewards) -> Numbers {
     numbers.extend(each.map(|(at, (reward, _))| (reward.name, mean(&|i| f64::from(step.scores[i].each[at])))));
     numbers.extend([
         ("effective_share", step.selection.effective_share),
+        ("zero_variance", step.selection.zero_variance),
         ("selected", step.selection.indices.len() as f64),
+        ("duplicates", step.selection.duplicates as f64),
+        ("ess", step.selection.ess),
+        ("replayed", step.replayed as f64),
+        ("rounds", step.rounds as f64),
+        ("skipped", step.skipped as f64),
         ("length", mean(&|i| step.samples[i].tokens as f64)),
         ("truncated", mean(&|i| f64::from(u8::from(!step.samples[i].finished)))),
         ("lr", step.lr),
@@ -139,8 +186,10 @@ fn numbers(step: &Step, rewards: &Rewards) -> Numbers {
     if let Some(report) = &step.report {
         numbers.extend([
             ("loss", report.loss),
-            ("kl", report.kl),
+            ("kl", step.penalty.unwrap_or(report.kl)),
             ("clip_fraction", report.clipped),
+            ("entropy", report.entropy),
+            ("entropy_coef", report.entropy_coef),
             ("grad_norm", report.grad_norm),
             ("not_finite", report.not_finite as f64),
         ]);
@@ -149,14 +198,17 @@ fn numbers(step: &Step, rewards: &Rewards) -> Numbers {
 }
 
 /// One line of the log: how many samples had which |advantage|, and what became of it.
-fn describe(step: usize, selection: &Selection) -> String {
-    let [zero, bins @ ..] = selection.histogram;
+fn describe(step: usize, done: &Step) -> String {
+    let Selection { histogram: [zero, bins @ ..], indices, duplicates, .. } = &done.selection;
     let bins = bins.map(|count| count.to_string()).join(" ");
-    let outcome = match selection.indices.len() {
-        0 => "nothing informative, no update".to_owned(),
-        count => format!("{count} selected"),
+    let outcome = match (indices.len() + done.replayed, done.replayed, duplicates) {
+        (0, ..) => "nothing informative, no update".to_owned(),
+        (count, 0, 0) => format!("{count} selected"),
+        (count, 0, again) => format!("{count} selected, {again} of them again"),
+        (count, earlier, _) => format!("{count} selected, {earlier} of them from earlier steps"),
     };
-    format!("step {step}: |accuracy advantage| 0: {zero}, then by 0.5: {bins}; {outcome}")
+    let rounds = if done.rounds > 1 { format!(", asked in {} rounds", done.rounds) } else { String::new() };
+    format!("step {step}: |accuracy advantage| 0: {zero}, then by 0.5: {bins}; {outcome}{rounds}")
 }
 
 #[cfg(test)]

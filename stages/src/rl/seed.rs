@@ -10,10 +10,16 @@ use rand_chacha::rand_core::SeedableRng;
 pub enum Purpose {
     /// The order of the prompts.
     Order,
-    /// Tokens of one completion; parts: step, prompt, sample.
+    /// Tokens of one completion; parts: step, prompt (counted over the rounds of the step), sample.
     Sample,
+    /// Which rows a step asks after its own; parts: step, round.
+    Refill,
+    /// Whether a prompt is passed over; parts: its place in the order.
+    Skip,
     /// Which samples are trained on; parts: step.
     Select,
+    /// Which earlier samples come back; parts: step.
+    Replay,
     /// The order of the mini-batches; parts: step, epoch.
     Shuffle,
     /// Tokens of one evaluated completion; parts: item, sample.
@@ -25,7 +31,10 @@ impl Purpose {
         match self {
             Self::Order => "order",
             Self::Sample => "sample",
+            Self::Refill => "refill",
+            Self::Skip => "skip",
             Self::Select => "select",
+            Self::Replay => "replay",
             Self::Shuffle => "shuffle",
             Self::Evaluate => "evaluate",
         }

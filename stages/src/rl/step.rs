@@ -5,19 +5,23 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use curricle_datasets::shuffle::Order;
+use curricle_datasets::Encoded;
 use curricle_engine::stage::StageError;
 
-use super::advantage::group_advantages;
+use super::advantage::Rewarded;
+use super::gather::Gathered;
+use super::memory::Memory;
+use super::objective::kl::Place;
 use super::questions::{Draws, Questions};
 use super::reward::{Answered, Asked, Scored, score};
-use super::rollout::{Generator, Sample};
-use super::seed::{Purpose, derive, stream};
-use super::select::Selection;
+use super::rollout::Sample;
+use super::seed::{Purpose, stream};
+use super::select::ssr::Kept;
+use super::select::{Pool, SelectKind, Selection};
 use super::update::{Chosen, Learner, Report, Updater};
 use crate::kinds::grpo::Params;
 use crate::model::tape::Keep;
-use crate::model::{ModelConfig, Qwen2_5Vl};
+use crate::model::{Completion, ModelConfig, Qwen2_5Vl};
 use crate::train::lanes::Lanes;
 use crate::train::schedule::Schedule;
 
@@ -33,7 +37,7 @@ pub struct Trainer {
     pub questions: Questions,
     /// The program behind the reward `command`, if that is asked for.
     pub program: Option<PathBuf>,
-    /// A view of the stage's own start, if the KL term is on.
+    /// A view of what the KL term pulls towards, if it is on.
     pub reference: Option<Qwen2_5Vl>,
     /// Threads.
     pub lanes: Lanes,
@@ -45,12 +49,20 @@ pub struct Trainer {
 
 /// What happened in a step.
 pub struct Step {
-    /// Every completion of the rollout.
+    /// Every completion, of all rounds.
     pub samples: Vec<Sample>,
     /// Their rewards.
     pub scores: Vec<Scored>,
+    /// KL to the reference per token, where it counts in the reward.
+    pub penalty: Option<f64>,
     /// Which of them were trained on.
     pub selection: Selection,
+    /// Earlier samples that were trained on again.
+    pub replayed: usize,
+    /// Times that prompts were asked.
+    pub rounds: usize,
+    /// Prompts passed over since the stage began.
+    pub skipped: usize,
     /// Numbers of the optimizer steps; `None` when nothing was selected, and the model stayed.
     pub report: Option<Report>,
     /// Learning rate of the step.
@@ -61,18 +73,41 @@ pub struct Step {
 
 impl Trainer {
     /// Runs step number `step`, from 0.
-    pub fn step(&self, step: usize, learner: Learner) -> Result<(Learner, Step), StageError> {
+    ///
+    /// # Errors
+    /// Where a row can't be encoded.
+    pub fn step(&self, step: usize, learner: Learner, memory: &mut Memory) -> Result<(Learner, Step), StageError> {
         let started = Instant::now();
-        let samples = self.rollout(step, &self.params.precision.view(&learner.model))?; // y ~ π_old(· | x)
-        let scores = self.scores(&samples)?; //                                      eq. 1
-        let advantages = self.advantages(&scores, |scored| scored.total); //         eq. 3
-        let informative = self.advantages(&scores, |scored| scored.correct);
+        let view = self.params.precision.view(&learner.model);
+        let gathered = self.gather(step, &view, &mut memory.history)?; //           y ~ π_old(· | x), eq. 1
+        let Gathered { samples, scores, rounds, .. } = gathered;
+        let penalties = self.penalties(&view, &samples); //                          KL in the reward
+        let (params, group) = (&self.params, self.params.group);
+        let advantages = params.advantage.of(&self.rewarded(&scores, penalties.as_deref()), group); // eq. 3
+        let correct = Rewarded::alone(scores.iter().map(|scored| scored.correct).collect());
+        let informative = params.advantage.of(&correct, group);
         let selection = self.select(step, &informative); //                          eq. 4
-        let chosen: Vec<Chosen<'_>> = selection
+        let again = self.replayed(step, samples.len(), memory)?;
+        let mut chosen: Vec<Chosen<'_>> = selection
             .indices
             .iter()
-            .map(|&i| Chosen { sequence: &samples[i].sequence, tokens: samples[i].tokens, advantage: advantages[i] })
+            .map(|&i| Chosen {
+                sequence: &samples[i].sequence,
+                tokens: samples[i].tokens,
+                advantage: advantages[i],
+                old: None,
+            })
             .collect();
+        if params.select.kind == SelectKind::Ssr {
+            self.keep_for_replay(&view, &selection, &samples, &mut chosen, &informative, memory);
+        }
+        chosen.extend(again.iter().map(|(sequence, kept)| Chosen {
+            sequence,
+            tokens: kept.ids.len(),
+            advantage: kept.advantage,
+            old: Some(kept.old.clone()),
+        }));
+        drop(view);
         let lr = self.schedule().at(step);
         let (learner, report) = if chosen.is_empty() {
             (learner, None)
@@ -80,62 +115,92 @@ impl Trainer {
             let (learner, report) = self.updater().run(step, lr, learner, &chosen); // eq. 2
             (learner, Some(report))
         };
+        let (replayed, skipped) = (again.len(), memory.history.skipped);
         let tokens: usize = samples.iter().map(|sample| sample.tokens).sum();
         let tokens_per_s = tokens as f64 / started.elapsed().as_secs_f64();
-        Ok((learner, Step { samples, scores, selection, report, lr, tokens_per_s }))
+        let penalty = penalties.map(|penalties| penalties.iter().sum::<f64>() / tokens.max(1) as f64);
+        let step = Step { samples, scores, penalty, selection, replayed, rounds, skipped, report, lr, tokens_per_s };
+        Ok((learner, step))
     }
 
-    fn rollout(&self, step: usize, model: &Qwen2_5Vl) -> Result<Vec<Sample>, StageError> {
-        let Params { prompts, group, .. } = self.params;
-        let rows = self.rows(step);
-        let encoded = rows.iter().map(|&row| self.questions.encode(row)).collect::<Result<Vec<_>, _>>()?;
-        let asked: Vec<_> = (0..prompts * group).map(|i| &encoded[i / group]).collect();
-        let seed =
-            |i: usize| derive(self.seed, Purpose::Sample, &[step as u64, (i / group) as u64, (i % group) as u64]);
-        let seeds: Vec<u64> = (0..prompts * group).map(seed).collect();
-        let sampling = self.questions.sampling(&self.config, self.draws());
-        let Self { config, lanes, device, .. } = self;
-        let generator =
-            Generator { model, config, sampling: &sampling, batch: self.params.rollout_batch, lanes, device };
-        let completions = generator.complete(&asked, &seeds);
-        let join = |(i, completion): (usize, &_)| {
-            let completion: &crate::model::Completion = completion;
-            Sample::new(rows[i / group], asked[i], completion, self.questions.decode(&completion.ids))
+    /// Each reward of every sample, and their sum less the KL penalty.
+    fn rewarded(&self, scores: &[Scored], penalties: Option<&[f64]>) -> Rewarded {
+        let less = |i: usize| penalties.map_or(0.0, |penalties| self.params.kl.coef * penalties[i]);
+        let total = scores.iter().enumerate().map(|(i, scored)| (f64::from(scored.total) - less(i)) as f32).collect();
+        let each = self.params.reward.asked_for().enumerate();
+        let each = each.map(|(at, (_, weight))| (weight, scores.iter().map(|scored| scored.each[at]).collect()));
+        Rewarded { total, each: each.collect() }
+    }
+
+    /// KL estimate of each whole sample, where it counts in the reward.
+    fn penalties(&self, model: &Qwen2_5Vl, samples: &[Sample]) -> Option<Vec<f64>> {
+        let reference = self.reference.as_ref().filter(|_| self.params.kl.place == Place::Reward)?;
+        let sequences: Vec<&Encoded> = samples.iter().map(|sample| &sample.sequence).collect();
+        let updater = self.updater();
+        let (ours, theirs) = (updater.logprobs_of(model, &sequences), updater.logprobs_of(reference, &sequences));
+        let estimator = self.params.kl.estimator;
+        let of = |(ours, theirs): (&Vec<f32>, &Vec<f32>)| {
+            ours.iter().zip(theirs).map(|(&logp, &reference)| estimator.value(logp, reference)).sum()
         };
-        Ok(completions.iter().enumerate().map(join).collect())
+        Some(ours.iter().zip(&theirs).map(of).collect())
     }
 
-    /// Rows of a step: the next ones in an order that is drawn anew for every pass over the data.
-    fn rows(&self, step: usize) -> Vec<usize> {
-        let (count, len) = (self.params.prompts, self.questions.rows().len());
-        let order = Order::new(derive(self.seed, Purpose::Order, &[]), len);
-        let mut rows = Vec::with_capacity(count);
-        let (mut epoch, mut place) = ((step * count) / len, (step * count) % len);
-        while rows.len() < count {
-            let pass = order.epoch(epoch);
-            rows.extend(pass[place..].iter().take(count - rows.len()));
-            (epoch, place) = (epoch + 1, 0);
-        }
-        rows
-    }
-
-    fn scores(&self, samples: &[Sample]) -> Result<Vec<Scored>, StageError> {
+    pub(super) fn scores(&self, samples: &[Sample]) -> Result<Vec<Scored>, StageError> {
         let each = samples.iter().map(|sample| self.questions.answered(sample.row, &sample.text, sample.tokens));
         let answered: Vec<Answered<'_>> = each.collect();
         let asked = Asked { answered: &answered, rewards: &self.params.reward, program: self.program.as_deref() };
         score(&asked).map_err(|error| StageError::while_doing("rewarding completions", error))
     }
 
-    fn advantages(&self, scores: &[Scored], reward: impl Fn(&Scored) -> f32) -> Vec<f32> {
-        group_advantages(&scores.iter().map(reward).collect::<Vec<_>>(), self.params.group)
-    }
-
     fn select(&self, step: usize, advantages: &[f32]) -> Selection {
-        let temperature = self.params.select.temperature.at(step, self.params.steps);
-        self.params.select.pick(advantages, temperature, &mut stream(self.seed, Purpose::Select, &[step as u64]))
+        let Params { prompts, group, steps, select, .. } = &self.params;
+        let pool =
+            Pool { advantages, group: *group, prompts: *prompts, temperature: select.temperature.at(step, *steps) };
+        select.pick(&pool, &mut stream(self.seed, Purpose::Select, &[step as u64]))
     }
 
-    fn draws(&self) -> Draws {
+    /// Earlier samples that this step trains on again, with their prompts.
+    fn replayed(&self, step: usize, sampled: usize, memory: &Memory) -> Result<Vec<(Encoded, Kept)>, StageError> {
+        if self.params.select.kind != SelectKind::Ssr {
+            return Ok(Vec::new());
+        }
+        let rng = &mut stream(self.seed, Purpose::Replay, &[step as u64]);
+        let back = memory.replay.draw(&self.params.select.replay, sampled, rng);
+        let join = |kept: &Kept| {
+            let completion = Completion { ids: kept.ids.clone(), finished: true };
+            let prompt = self.questions.encode(kept.row)?;
+            Ok((Sample::new(kept.row, &prompt, &completion, String::new()).sequence, kept.clone()))
+        };
+        back.into_iter().map(join).collect()
+    }
+
+    /// Fills the buffer with the fresh samples, and gives them the log-probabilities that it needs anyhow.
+    fn keep_for_replay(
+        &self,
+        model: &Qwen2_5Vl,
+        selection: &Selection,
+        samples: &[Sample],
+        chosen: &mut [Chosen<'_>],
+        informative: &[f32],
+        memory: &mut Memory,
+    ) {
+        if chosen.is_empty() {
+            return;
+        }
+        let sequences: Vec<&Encoded> = chosen.iter().map(|chosen| chosen.sequence).collect();
+        let old = self.updater().logprobs_of(model, &sequences);
+        let mut fresh = Vec::with_capacity(chosen.len());
+        for ((chosen, &i), old) in chosen.iter_mut().zip(&selection.indices).zip(old) {
+            let sample = &samples[i];
+            let ids = sample.sequence.ids[sample.sequence.ids.len() - sample.tokens..].to_vec();
+            let (advantage, priority) = (chosen.advantage, informative[i].abs());
+            fresh.push(Kept { row: sample.row, ids, advantage, priority, old: old.clone() });
+            chosen.old = Some(old);
+        }
+        memory.replay.extend(&self.params.select.replay, fresh);
+    }
+
+    pub(super) fn draws(&self) -> Draws {
         let Params { temperature, top_p, top_k, max_new_tokens, .. } = self.params;
         Draws { temperature, top_p, top_k, max_new_tokens }
     }

@@ -13,8 +13,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use curricle_datasets::Encoded;
 use rand::seq::SliceRandom;
 
+use super::objective::entropy::{Controller, EntropyKind};
+use super::objective::kl::Place;
 use super::objective::mean::token_weights;
-use super::objective::{Loss, Tokens, grpo};
+use super::objective::{Loss, Terms, Tokens};
 use super::seed::{Purpose, stream};
 use crate::kinds::grpo::Params;
 use crate::model::tape::Keep;
@@ -23,7 +25,7 @@ use crate::train::clip::global_norm;
 use crate::train::gradients::Gradients;
 use crate::train::lanes::Lanes;
 use crate::train::learn::Pass;
-use crate::train::logprob::{Positions, tempered};
+use crate::train::logprob::{Entropies, Positions, Scores, tempered};
 use crate::train::optimizer::AdamW;
 
 /// The model that learns, and its optimizer.
@@ -32,6 +34,8 @@ pub struct Learner {
     pub model: Qwen2_5Vl,
     /// Moments of the weights.
     pub optimizer: AdamW,
+    /// What steers the entropy bonus.
+    pub entropy: Controller,
 }
 
 /// A chosen sample.
@@ -42,6 +46,8 @@ pub struct Chosen<'a> {
     pub tokens: usize,
     /// Its advantage.
     pub advantage: f32,
+    /// Log-probabilities of its tokens under the model that sampled it, where that is not the one that learns.
+    pub old: Option<Vec<f32>>,
 }
 
 /// What an update has to know besides its samples.
@@ -50,7 +56,7 @@ pub struct Updater<'a> {
     pub params: &'a Params,
     /// Sizes of the model.
     pub config: &'a ModelConfig,
-    /// A view of the stage's own start, if the KL term is on.
+    /// A view of what the KL term pulls towards, if it is on.
     pub reference: Option<&'a Qwen2_5Vl>,
     /// The token that fills up.
     pub pad: u32,
@@ -69,10 +75,14 @@ pub struct Updater<'a> {
 pub struct Report {
     /// The loss.
     pub loss: f64,
-    /// Share of tokens under the clip.
+    /// Share of tokens that the objective's bounds act on.
     pub clipped: f64,
-    /// KL to the reference; 0 without one.
+    /// KL to the reference per token; 0 where the loss has none.
     pub kl: f64,
+    /// Entropy per token, in nats.
+    pub entropy: f64,
+    /// Weight of the entropy bonus.
+    pub entropy_coef: f64,
     /// Global norm of the gradient before clipping.
     pub grad_norm: f64,
     /// Optimizer steps left out because their gradient was not finite.
@@ -89,16 +99,18 @@ struct Prepared<'a> {
 impl Updater<'_> {
     /// Runs the optimizer steps of rollout `step` at learning rate `lr` on at least one sample.
     pub fn run(&self, step: usize, lr: f64, mut learner: Learner, samples: &[Chosen<'_>]) -> (Learner, Report) {
-        let reference = self.reference.map(|model| self.logprobs(model, samples));
+        let reference = self.reference.filter(|_| self.params.kl.place == Place::Loss);
+        let reference = reference.map(|model| self.logprobs(model, samples));
         let (updates, epochs) = (self.params.updates.min(samples.len()), self.params.epochs);
-        let precision = self.params.precision;
-        let old = (updates * epochs > 1).then(|| self.logprobs(&precision.view(&learner.model), samples));
+        let moves = updates * epochs > 1 || samples.iter().any(|sample| sample.old.is_some());
+        let unknown = samples.iter().any(|sample| sample.old.is_none());
+        let old = (moves && unknown).then(|| self.logprobs(&self.params.precision.view(&learner.model), samples));
         let prepared: Vec<Prepared<'_>> = samples
             .iter()
             .enumerate()
             .map(|(i, sample)| Prepared {
                 sample,
-                old: old.as_ref().map(|rows| rows[i].clone()),
+                old: sample.old.clone().or_else(|| old.as_ref().map(|rows| rows[i].clone())),
                 reference: reference.as_ref().map(|rows| rows[i].clone()),
             })
             .collect();
@@ -123,36 +135,56 @@ impl Updater<'_> {
         &self,
         place: [usize; 3],
         lr: f64,
-        learner: Learner,
-        mut batch: Vec<&Prepared<'_>>,
+        mut learner: Learner,
+        batch: Vec<&Prepared<'_>>,
     ) -> (Learner, Report) {
-        batch.sort_by_key(|prepared| prepared.sample.sequence.ids.len());
-        let lengths: Vec<usize> = batch.iter().map(|prepared| prepared.sample.tokens).collect();
-        let weights = token_weights(self.params.mean, &lengths);
-        let size = self.params.micro_batch;
-        let view = self.params.precision.view(&learner.model);
-        let jobs = batch.chunks(size).zip(weights.chunks(size)).enumerate();
-        let [step, epoch, update] = place.map(|number| number as u64);
-        let noisy = |micro| view.clone().with_noise(Some(Noise::new(self.seed, &[step, epoch, update, micro])));
-        let (gradients, mut report) = self.lanes.fold(
-            jobs,
-            |(index, (micro, weights))| self.backward(&noisy(index as u64), micro, weights),
-            (Gradients::default(), Report::default()),
-            |(sum, report), (gradients, more)| (sum.plus(gradients), report.plus(more)),
-        );
-        drop(view);
+        let Params { epochs, updates, entropy, .. } = self.params;
+        let [step, epoch, update] = place;
+        let terms = self.params.terms(learner.entropy.coef(entropy, (step * epochs + epoch) * updates + update));
+        let (gradients, mut report) = self.gradients(place, &self.params.precision.view(&learner.model), batch, &terms);
         let (gradients, norm) = global_norm(gradients, self.params.max_grad_norm);
-        report.grad_norm = norm;
+        (report.grad_norm, report.entropy_coef) = (norm, terms.entropy_coef);
         if !norm.is_finite() {
             return (learner, Report { not_finite: 1, ..Report::default() });
         }
-        let Learner { model, mut optimizer } = learner;
-        let model = optimizer.step(model, gradients, lr);
-        (Learner { model, optimizer }, report)
+        learner.entropy.observe(&self.params.entropy, report.entropy);
+        learner.model = learner.optimizer.step(learner.model, gradients, lr);
+        (learner, report)
+    }
+
+    /// Gradients and numbers of an optimizer step's samples, however they are cut into micro-batches.
+    fn gradients(
+        &self,
+        place: [usize; 3],
+        model: &Qwen2_5Vl,
+        mut batch: Vec<&Prepared<'_>>,
+        terms: &Terms,
+    ) -> (Gradients, Report) {
+        batch.sort_by_key(|prepared| prepared.sample.sequence.ids.len());
+        let lengths: Vec<usize> = batch.iter().map(|prepared| prepared.sample.tokens).collect();
+        let weights = token_weights(self.params.mean, &lengths, self.params.max_new_tokens);
+        let share = 1.0 / lengths.iter().sum::<usize>().max(1) as f64;
+        let size = self.params.micro_batch;
+        let jobs = batch.chunks(size).zip(weights.chunks(size)).enumerate();
+        let [step, epoch, update] = place.map(|number| number as u64);
+        let noisy = |micro| model.clone().with_noise(Some(Noise::new(self.seed, &[step, epoch, update, micro])));
+        self.lanes.fold(
+            jobs,
+            |(index, (micro, weights))| self.backward(&noisy(index as u64), micro, weights, share, terms),
+            (Gradients::default(), Report::default()),
+            |(sum, report), (gradients, more)| (sum.plus(gradients), report.plus(more)),
+        )
     }
 
     /// Gradients and numbers of a micro-batch.
-    fn backward(&self, model: &Qwen2_5Vl, micro: &[&Prepared<'_>], weights: &[f32]) -> (Gradients, Report) {
+    fn backward(
+        &self,
+        model: &Qwen2_5Vl,
+        micro: &[&Prepared<'_>],
+        weights: &[f32],
+        share: f64,
+        terms: &Terms,
+    ) -> (Gradients, Report) {
         let sequences: Vec<&Encoded> = micro.iter().map(|prepared| prepared.sample.sequence).collect();
         let (batch, positions) = self.batch(&sequences);
         let repeated = |value: &dyn Fn(usize) -> f32| {
@@ -163,28 +195,34 @@ impl Updater<'_> {
             let rows: Option<Vec<_>> = micro.iter().map(|prepared| rows(prepared)).collect();
             rows.map(|rows| self.tensor(rows.concat()))
         };
+        let learned = terms.entropy_coef != 0.0 && terms.entropy == EntropyKind::Full;
         let pass = Pass {
             model,
             freeze: &self.params.freeze,
             batch: &batch,
             positions: &positions,
             temperature: self.params.temperature,
+            entropies: if learned { Entropies::Learned } else { Entropies::Measured },
             keep: self.keep,
         };
-        let (raw, report) = pass.run(|logp_n| {
+        let (raw, report) = pass.run(|Scores { logp_n, entropy_n }| {
             let tokens = Tokens {
                 logp_n,
+                entropy_n,
                 old_n: joined(&|prepared| prepared.old.clone()),
                 reference_n: joined(&|prepared| prepared.reference.clone()),
                 advantage_n: repeated(&|i| micro[i].sample.advantage),
                 weight_n: repeated(&|i| weights[i]),
+                lengths: micro.iter().map(|prepared| prepared.sample.tokens).collect(),
+                share,
             };
-            let Loss { loss, clipped, kl } = grpo::loss(&tokens, &self.params.clip, self.params.kl.coef);
+            let Loss { loss, clipped, kl, entropy } = tokens.loss(terms);
             let number = |tensor: Tensor<1>| f64::from(tensor.into_scalar::<f32>());
             let report = Report {
                 loss: number(loss.clone()),
                 clipped: number(clipped),
                 kl: kl.map_or(0.0, number),
+                entropy: number(entropy),
                 ..Report::default()
             };
             (loss, report)
@@ -193,8 +231,7 @@ impl Updater<'_> {
     }
 
     /// Log-probabilities of the completions under a plain model, on the host, in the order of the samples.
-    fn logprobs(&self, model: &Qwen2_5Vl, samples: &[Chosen<'_>]) -> Vec<Vec<f32>> {
-        let sequences: Vec<&Encoded> = samples.iter().map(|sample| sample.sequence).collect();
+    pub fn logprobs_of(&self, model: &Qwen2_5Vl, sequences: &[&Encoded]) -> Vec<Vec<f32>> {
         let work = |micro: &[&Encoded]| {
             let (batch, positions) = self.batch(micro);
             let states_nd = positions.states(model.hidden(&batch).flatten(0, 1));
@@ -210,6 +247,10 @@ impl Updater<'_> {
             positions.per_row().iter().map(|count| take(*count)).collect::<Vec<_>>()
         };
         self.lanes.map(sequences.chunks(self.params.micro_batch), work).into_iter().flatten().collect()
+    }
+
+    fn logprobs(&self, model: &Qwen2_5Vl, samples: &[Chosen<'_>]) -> Vec<Vec<f32>> {
+        self.logprobs_of(model, &samples.iter().map(|sample| sample.sequence).collect::<Vec<_>>())
     }
 
     /// Sequences as a batch, and where the completions' tokens are in it.
@@ -232,6 +273,8 @@ impl Report {
             loss: self.loss + other.loss,
             clipped: self.clipped + other.clipped,
             kl: self.kl + other.kl,
+            entropy: self.entropy + other.entropy,
+            entropy_coef: self.entropy_coef + other.entropy_coef,
             grad_norm: self.grad_norm + other.grad_norm,
             not_finite: self.not_finite + other.not_finite,
         }
@@ -245,8 +288,13 @@ impl Report {
             loss: sum.loss / count,
             clipped: sum.clipped / count,
             kl: sum.kl / count,
+            entropy: sum.entropy / count,
+            entropy_coef: sum.entropy_coef / count,
             grad_norm: sum.grad_norm / count,
             not_finite: sum.not_finite,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

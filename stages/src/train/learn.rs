@@ -1,9 +1,9 @@
-//! A model, a batch and a loss of log-probabilities → the gradients of what learns. Refuses to know what the loss is, and
+//! A model, a batch and a loss of log-probabilities and entropies → the gradients of what learns. Refuses to know what the loss is, and
 //! how the layers are differentiated ([`crate::model::tape`]).
 //!
 //! ```text
-//! batch ──layers──▶ h ──head, part by part──▶ log p ──loss──▶ L
-//!       ◀──tape── ∂L/∂h ◀── once more, part by part ── ∂L/∂log p
+//! batch ──layers──▶ h ──head, part by part──▶ log p, H ──loss──▶ L
+//!       ◀──tape── ∂L/∂h ◀── once more, part by part ── ∂L/∂(log p, H)
 //! ```
 //!
 //! The tape of the head is as wide as the vocabulary, so it never covers more tokens than one part has. Where one part is
@@ -15,8 +15,8 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use super::freeze::{Part, tracked};
-use super::logprob::{Positions, tempered};
-use crate::model::tape::{Keep, collect, pull};
+use super::logprob::{Entropies, Positions, Scores, tempered};
+use crate::model::tape::{Keep, collect};
 use crate::model::{Batch, Qwen2_5Vl};
 
 /// One forward and backward pass.
@@ -32,19 +32,21 @@ pub struct Pass<'a> {
     pub positions: &'a Positions,
     /// Divides the logits.
     pub temperature: f64,
+    /// What the loss wants to know besides log-probabilities.
+    pub entropies: Entropies,
     /// What the forward pass keeps.
     pub keep: Keep,
 }
 
 impl Pass<'_> {
-    /// Gradients in float32, and what `loss` says besides the loss `[1]`, given `log p` `[N]` of the chosen tokens.
+    /// Gradients in float32, and what `loss` says besides the loss `[1]`, given the scores `[N]` of the chosen tokens.
     ///
     /// No parameter has a gradient where the pass reaches none that learns: rows of text do not reach the vision tower.
-    pub fn run<T>(self, loss: impl FnOnce(Tensor<1>) -> (Tensor<1>, T)) -> (GradientsParams, T) {
+    pub fn run<T>(self, loss: impl FnOnce(Scores) -> (Tensor<1>, T)) -> (GradientsParams, T) {
         self.run_in(&self.positions.parts(self.model.text().vocabulary()), loss)
     }
 
-    fn run_in<T>(self, parts: &[Range<usize>], loss: impl FnOnce(Tensor<1>) -> (Tensor<1>, T)) -> (GradientsParams, T) {
+    fn run_in<T>(self, parts: &[Range<usize>], loss: impl FnOnce(Scores) -> (Tensor<1>, T)) -> (GradientsParams, T) {
         let leaves = tracked(self.model.clone(), self.freeze);
         let (h_nd, tape) = leaves.learn(self.model, self.batch, self.keep);
         let tokens = h_nd.dims()[0];
@@ -78,10 +80,10 @@ impl Head<'_> {
         &mut self,
         states_nd: Tensor<2>,
         part: Range<usize>,
-        loss: impl FnOnce(Tensor<1>) -> (Tensor<1>, T),
+        loss: impl FnOnce(Scores) -> (Tensor<1>, T),
     ) -> (Option<Tensor<2>>, T) {
         let states_nd = self.leaf(states_nd);
-        let (loss, told) = loss(self.logp(self.leaves, states_nd.clone(), part));
+        let (loss, told) = loss(self.scores(self.leaves, states_nd.clone(), part));
         if !loss.is_tracked() {
             return (None, told);
         }
@@ -95,21 +97,30 @@ impl Head<'_> {
         &mut self,
         states_nd: &Tensor<2>,
         parts: &[Range<usize>],
-        loss: impl FnOnce(Tensor<1>) -> (Tensor<1>, T),
+        loss: impl FnOnce(Scores) -> (Tensor<1>, T),
     ) -> (Option<Tensor<2>>, T) {
         let of = |part: &Range<usize>| states_nd.clone().slice([part.clone()]);
-        let logp = parts.iter().map(|part| self.logp(self.pass.model, of(part), part.clone())).collect();
-        let logp_n = Tensor::cat(logp, 0).autodiff().require_grad();
-        let (loss, told) = loss(logp_n.clone());
-        let Some(cotangent_n) = logp_n.grad_remove(&mut loss.backward()) else { return (None, told) };
+        let scores = parts.iter().map(|part| self.scores(self.pass.model, of(part), part.clone()));
+        let (logp, entropy): (Vec<_>, Vec<_>) = scores.map(|scores| (scores.logp_n, scores.entropy_n)).unzip();
+        let leaf = |parts| Tensor::<1>::cat(parts, 0).autodiff().require_grad();
+        let scores = Scores { logp_n: leaf(logp), entropy_n: leaf(entropy) };
+        let (loss, told) = loss(scores.clone());
+        if !loss.is_tracked() {
+            return (None, told);
+        }
+        let mut raw = loss.backward();
+        let cotangents_n = [scores.logp_n.grad_remove(&mut raw), scores.entropy_n.grad_remove(&mut raw)];
         let mut cotangents = Vec::with_capacity(parts.len());
         for part in parts {
             let states_nd = self.leaf(of(part));
-            let logp_n = self.logp(self.leaves, states_nd.clone(), part.clone());
-            if !logp_n.is_tracked() {
-                return (None, told);
-            }
-            let mut raw = pull(logp_n, cotangent_n.clone().slice([part.clone()]));
+            let scores = self.scores(self.leaves, states_nd.clone(), part.clone());
+            let pulled =
+                [scores.logp_n, scores.entropy_n].into_iter().zip(&cotangents_n).filter_map(|(score_n, by_n)| {
+                    let by_n = by_n.clone()?.slice([part.clone()]);
+                    score_n.is_tracked().then(|| (score_n * by_n).sum())
+                });
+            let Some(pulled) = pulled.reduce(|sum, more| sum + more) else { return (None, told) };
+            let mut raw = pulled.backward();
             collect(self.leaves, &mut raw, &mut self.gradients);
             cotangents.extend(states_nd.grad_remove(&mut raw));
         }
@@ -120,8 +131,9 @@ impl Head<'_> {
         if self.wanted { states_nd.autodiff().require_grad() } else { states_nd }
     }
 
-    fn logp(&self, model: &Qwen2_5Vl, states_nd: Tensor<2>, part: Range<usize>) -> Tensor<1> {
-        self.pass.positions.pick(tempered(model.logits_of(states_nd), self.pass.temperature), part)
+    fn scores(&self, model: &Qwen2_5Vl, states_nd: Tensor<2>, part: Range<usize>) -> Scores {
+        let logits_nv = tempered(model.logits_of(states_nd), self.pass.temperature);
+        self.pass.positions.score(logits_nv, part, self.pass.entropies)
     }
 }
 

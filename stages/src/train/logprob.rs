@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! log p(y_t | y_<t) = z[y_t] − log Σ_v exp z[v]        z = head(h_{t−1}), in f32
+//! H_t               = −Σ_v p_v log p_v                 where somebody wants the entropy too
 //! ```
 //!
 //! Only chosen positions go through the head: prompts, image tokens and padding cost no `[vocabulary]`-wide row, and no
@@ -16,6 +17,26 @@ use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
 /// Most logits in memory at a time: 256 MiB of them, and as much again for each of the few tensors made from them. A
 /// constant, because cutting elsewhere adds up gradients of the head in another order.
 const LOGITS: usize = 1 << 26;
+
+/// What is wanted of the distribution that a token is drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entropies {
+    /// Nothing but the token's log-probability.
+    Off,
+    /// Its entropy, to look at.
+    Measured,
+    /// Its entropy, to differentiate.
+    Learned,
+}
+
+/// Log-probabilities of chosen tokens, and the entropies of the distributions they were drawn from.
+#[derive(Debug, Clone)]
+pub struct Scores {
+    /// `log p`, `[n]`.
+    pub logp_n: Tensor<1>,
+    /// `H` in nats, `[n]`; zeros where it is not wanted.
+    pub entropy_n: Tensor<1>,
+}
 
 /// Tokens of a padded batch whose log-probability is wanted, row by row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,9 +103,20 @@ impl Positions {
 
     /// `log p` `[n]` of one part of the chosen tokens, from their logits `[n, V]`.
     pub fn pick(&self, logits_nv: Tensor<2>, part: Range<usize>) -> Tensor<1> {
+        self.score(logits_nv, part, Entropies::Off).logp_n
+    }
+
+    /// As [`Self::pick`], with the entropy as far as it is wanted.
+    pub fn score(&self, logits_nv: Tensor<2>, part: Range<usize>, entropies: Entropies) -> Scores {
         let logp_nv = log_softmax(logits_nv.cast(DType::F32), 1);
         let tokens = ints(&self.token[part], &logp_nv.device());
-        logp_nv.gather(1, tokens.unsqueeze_dim(1)).squeeze_dim(1)
+        let logp_n = logp_nv.clone().gather(1, tokens.unsqueeze_dim(1)).squeeze_dim(1);
+        let entropy_n = match entropies {
+            Entropies::Off => logp_n.clone().detach().zeros_like(),
+            Entropies::Measured => entropy(logp_nv.detach()),
+            Entropies::Learned => entropy(logp_nv),
+        };
+        Scores { logp_n, entropy_n }
     }
 
     /// `log p` `[N]` of the chosen tokens, part by part; for plain tensors, because a tape would keep all parts.
@@ -108,6 +140,11 @@ impl Positions {
         };
         Tensor::cat(self.parts(vocabulary).into_iter().map(part).collect(), 0)
     }
+}
+
+/// `−Σ p log p` of each row, `[n, V] → [n]`.
+fn entropy(logp_nv: Tensor<2>) -> Tensor<1> {
+    (logp_nv.clone().exp() * logp_nv).sum_dim(1).squeeze_dim::<1>(1).neg()
 }
 
 /// Logits of the distribution at a temperature.
@@ -150,6 +187,24 @@ mod tests {
         assert!((logp - 0.75_f32.ln()).abs() < 1e-6, "{logp}");
         let spread = positions.spread(Tensor::from_data([[5.0, 6.0]], &device), 4);
         assert_eq!(spread.into_data().iter::<f32>().collect::<Vec<_>>(), [0., 0., 5., 6., 0., 0., 0., 0.]);
+    }
+
+    /// p = (1/4, 3/4): H = ¼ ln 4 + ¾ ln 4/3 = .562335, and dH/dz = −p (log p + H) = ±.205990.
+    #[test]
+    fn entropy_is_over_the_vocabulary_and_differentiable() {
+        let device = crate::device::resolve("cpu").unwrap();
+        let logits_nv = Tensor::<2>::from_data([[0.0, 3_f32.ln()]], &device).autodiff().require_grad();
+        let positions = Positions::new(2, [(&[0, 1][..], &[false, true][..], 0)]);
+        let scores = positions.score(logits_nv.clone(), 0..1, Entropies::Learned);
+        assert!((scores.entropy_n.clone().into_scalar::<f32>() - 0.562_335).abs() < 1e-6);
+        let gradient = logits_nv.grad_remove(&mut scores.entropy_n.sum().backward()).unwrap();
+        let gradient: Vec<f32> = gradient.into_data().iter::<f32>().collect();
+        assert!((gradient[0] - 0.205_990).abs() < 1e-5 && (gradient[1] + 0.205_990).abs() < 1e-5, "{gradient:?}");
+        let measured = positions.score(logits_nv.clone(), 0..1, Entropies::Measured).entropy_n;
+        assert!(!measured.is_tracked() && (measured.into_scalar::<f32>() - 0.562_335).abs() < 1e-6);
+        assert!(positions.score(logits_nv, 0..1, Entropies::Off).entropy_n.into_scalar::<f32>().abs() < 1e-9);
+        let sharp = Tensor::<2>::from_data([[-1e4, 1e4]], &device);
+        assert!(positions.score(sharp, 0..1, Entropies::Measured).entropy_n.into_scalar::<f32>().abs() < 1e-6);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::freeze::{Learns, Part};
 use super::gradients::Gradients;
 use super::lanes::Lanes;
 use super::learn::Pass;
-use super::logprob::Positions;
+use super::logprob::{Entropies, Positions};
 use super::loss::nll_sum;
 use super::meter::{History, Meter, Numbers};
 use super::optimizer::{AdamW, AdamWConfig};
@@ -67,10 +67,11 @@ impl TrainStep for Qwen2_5Vl {
             batch: &batch,
             positions: &positions,
             temperature: 1.0,
+            entropies: Entropies::Off,
             keep: piece.keep,
         };
-        let (grads, item) = pass.run(|logp_n| {
-            let sum = nll_sum(logp_n);
+        let (grads, item) = pass.run(|scores| {
+            let sum = nll_sum(scores.logp_n);
             (sum.clone() * piece.scale, nll(sum.inner()))
         });
         TrainOutput { grads, item }

@@ -20,7 +20,7 @@ use crate::model::{Batch, Qwen2_5Vl};
 use crate::train::clip::global_norm;
 use crate::train::gradients::Gradients;
 use crate::train::learn::Pass;
-use crate::train::logprob::Positions;
+use crate::train::logprob::{Entropies, Positions, Scores};
 use crate::train::loss::nll_sum;
 use crate::train::optimizer::{AdamW, AdamWConfig};
 
@@ -102,9 +102,10 @@ impl Lesson {
             batch: &self.batch,
             positions: &self.positions,
             temperature: 1.0,
+            entropies: Entropies::Off,
             keep: Keep::All,
         };
-        let (mut raw, loss) = pass.run(|logp_n| {
+        let (mut raw, loss) = pass.run(|Scores { logp_n, .. }| {
             let loss = self.mean(logp_n);
             (loss.clone(), scalar(loss.inner()))
         });

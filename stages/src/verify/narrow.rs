@@ -19,7 +19,7 @@ use crate::model::tape::Keep;
 use crate::model::weights::{self, export_with};
 use crate::model::{Batch, ModelConfig, Padding, Qwen2_5Vl, fixture};
 use crate::train::learn::Pass;
-use crate::train::logprob::Positions;
+use crate::train::logprob::{Entropies, Positions};
 use crate::train::loss::nll_sum;
 
 fn norm(values: impl Iterator<Item = f32>) -> f64 {
@@ -29,9 +29,10 @@ fn norm(values: impl Iterator<Item = f32>) -> f64 {
 /// Logits at the predicting tokens, the mean loss, and every gradient.
 fn quantities(model: &Qwen2_5Vl, batch: &Batch, positions: &Positions) -> (Vec<f32>, f64, Vec<Vec<f32>>) {
     let logits = host(model.logits_of(positions.states(model.hidden(batch).flatten(0, 1))));
-    let pass = Pass { model, freeze: &[], batch, positions, temperature: 1.0, keep: Keep::Inputs };
-    let (raw, loss) = pass.run(|logp_n| {
-        let loss = nll_sum(logp_n) / positions.len() as f64;
+    let (entropies, keep) = (Entropies::Off, Keep::Inputs);
+    let pass = Pass { model, freeze: &[], batch, positions, temperature: 1.0, entropies, keep };
+    let (raw, loss) = pass.run(|scores| {
+        let loss = nll_sum(scores.logp_n) / positions.len() as f64;
         (loss.clone(), f64::from(loss.into_scalar::<f32>()))
     });
     let gradients = export_with(model, &mut GradientOf(&raw)).into_values().map(|(_, values)| values).collect();

@@ -1,9 +1,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::rl::advantage::group_advantages;
+use crate::rl::advantage::{Advantage, Rewarded};
 use crate::rl::seed::{Purpose, stream};
-use crate::rl::select::{Select, SelectKind};
+use crate::rl::select::{Pool, Select, SelectKind};
 
 fn rewards(json: &str) -> Rewards {
     serde_json::from_str(json).unwrap()
@@ -53,17 +53,19 @@ fn style_makes_no_group_informative() {
     let settings = r#"{"accuracy":0.8,"format":0.05,"repetition":{"weight":0.05,"n":1},
         "efficient_length":{"weight":0.05,"budget":10,"alpha":0.05}}"#;
     let scored = scored(&texts, "4", &rewards(settings));
-    let advantages = |of: fn(&Scored) -> f32| group_advantages(&scored.iter().map(of).collect::<Vec<_>>(), 4);
+    let advantages =
+        |of: fn(&Scored) -> f32| Advantage::default().of(&Rewarded::alone(scored.iter().map(of).collect()), 4);
     let (total, correct) = (advantages(|scored| scored.total), advantages(|scored| scored.correct));
     assert!(total.iter().any(|advantage| advantage.abs() > 0.5), "{total:?}");
     assert_eq!(correct, [0.0; 4]);
     let pad = Select { kind: SelectKind::Pad, ratio: 1.0, ..Select::default() };
     let mut rng = stream(0, Purpose::Select, &[]);
-    assert!(pad.pick(&correct, 0.3, &mut rng).indices.is_empty());
-    assert!(
-        !pad.pick(&total, 0.3, &mut rng).indices.is_empty(),
-        "on the total, PAD would have trained on wrong answers"
-    );
+    let mut picks = |advantages: &[f32]| {
+        let pool = Pool { advantages, group: 4, prompts: 1, temperature: 0.3 };
+        pad.pick(&pool, &mut rng).indices
+    };
+    assert!(picks(&correct).is_empty());
+    assert!(!picks(&total).is_empty(), "on the total, PAD would have trained on wrong answers");
 }
 
 #[test]

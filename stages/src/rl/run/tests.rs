@@ -24,8 +24,27 @@ fn params() -> Value {
 }
 
 fn grpo(bench: &Bench, name: &str, threads: usize, stop: Option<usize>) -> Result<Vec<StageEvent>, StageError> {
+    grpo_with(bench, &params(), name, threads, stop)
+}
+
+fn grpo_with(
+    bench: &Bench,
+    params: &Value,
+    name: &str,
+    threads: usize,
+    stop: Option<usize>,
+) -> Result<Vec<StageEvent>, StageError> {
     let runtime = Runtime { threads, checkpoint_every: 2, ..Runtime::default() };
-    bench.run_on("cold", &Kind::<Grpo>::NEW, &params(), name, &runtime, stop)
+    bench.run_on("cold", &Kind::<Grpo>::NEW, params, name, &runtime, stop)
+}
+
+/// The parameters above with some of them replaced.
+fn with(changes: &Value) -> Value {
+    let mut params = params();
+    for (key, value) in changes.as_object().unwrap() {
+        params[key] = value.clone();
+    }
+    params
 }
 
 #[test]
@@ -90,4 +109,67 @@ fn bfloat16_rolls_out_and_learns_with_float32_masters() {
     };
     let (narrow, wide) = (accuracy("bf16"), accuracy("f32"));
     assert!((narrow - wide).abs() < 0.2, "accuracy {narrow} in bfloat16, {wide} in float32");
+}
+
+/// As [`bench`], with a model that knows some of the answers.
+fn practised() -> Bench {
+    let bench = Bench::drawn();
+    let params = json!({ "steps": 240, "batch": 6, "micro_batch": 3, "lr": 1e-2 });
+    bench.run(&Kind::<Sft>::NEW, &params, "cold", &Runtime::default(), None).unwrap();
+    bench
+}
+
+/// Rules and terms that carry something from step to step: stopped and resumed, they end with the same bytes.
+#[test]
+fn what_is_remembered_survives_a_stop() {
+    let bench = practised();
+    let adaptive = json!({ "coef": 0.1, "schedule": "adaptive", "adaptive": { "target": 1.0, "step": 0.05 } });
+    for (name, changes, number) in [
+        ("ssr", json!({ "select": { "kind": "ssr", "replay": { "capacity": 9, "share": 0.5 } } }), "replayed"),
+        (
+            "greso",
+            json!({ "select": { "kind": "greso", "skip": { "floor": 0.3 }, "refill": { "rounds": 2 } } }),
+            "skipped",
+        ),
+        ("dapo", json!({ "select": { "kind": "dapo", "refill": { "rounds": 3 } } }), "rounds"),
+        ("adaptive", json!({ "entropy": adaptive }), "entropy_coef"),
+    ] {
+        let params = with(&changes);
+        let events = grpo_with(&bench, &params, name, 2, None).unwrap();
+        assert!(seen(&events, number).iter().any(|&value| value > 0.0), "{name}: nothing happened");
+        let broken = format!("{name}-broken");
+        for stop in [5, 16] {
+            let stopped = grpo_with(&bench, &params, &broken, 1, Some(stop));
+            assert!(matches!(stopped, Err(StageError::Interrupted { .. })), "{name}");
+        }
+        grpo_with(&bench, &params, &broken, 2, None).unwrap();
+        assert!(bench.weights(name) == bench.weights(&broken), "{name}: a stop changed the weights");
+        assert!(bench.weights(name) != bench.weights("cold"), "{name} learnt nothing");
+    }
+}
+
+#[test]
+fn the_divergence_may_count_in_the_reward() {
+    let bench = bench();
+    let kl = |coef: f64| json!({ "coef": coef, "in": "reward", "estimator": "k1" });
+    let events = grpo_with(&bench, &with(&json!({ "kl": kl(0.5) })), "held", 2, None).unwrap();
+    assert!(seen(&events, "kl").iter().any(|kl| kl.abs() > 0.0));
+    grpo_with(&bench, &with(&json!({ "kl": kl(0.0) })), "free", 2, None).unwrap();
+    assert!(bench.weights("held") != bench.weights("free"));
+}
+
+/// Where groups differ in style and not in accuracy, PAD selects none of their samples.
+#[test]
+fn pad_sees_accuracy_alone() {
+    let bench = bench();
+    let style = json!({ "accuracy": 1.0, "format": 1.0 });
+    let pad = json!({ "select": { "kind": "pad", "low": 0.03, "ratio": 1.0 }, "reward": style });
+    let events = grpo_with(&bench, &with(&pad), "pad", 2, None).unwrap();
+    let (selected, zero) = (seen(&events, "selected"), seen(&events, "zero_variance"));
+    for (selected, zero) in selected.iter().zip(&zero) {
+        assert!(*selected <= 16.0 * (1.0 - zero) + 1e-9, "{selected} of 16 samples with {zero} of the groups alike");
+    }
+    let style = seen(&events, "format");
+    let tempted = |step: usize| style[step] > 0.0 && style[step] < 1.0 && zero[step] > 1.0 - 1e-9;
+    assert!((0..style.len()).any(tempted), "no step has groups that differ in style alone: {style:?} {zero:?}");
 }

@@ -19,12 +19,13 @@ struct Case {
     config: ModelConfig,
     model: Qwen2_5Vl,
     rows: Vec<Encoded>,
+    entropies: Entropies,
 }
 
 impl Case {
     fn new(tied: bool) -> Self {
         let config = ModelConfig { tie_word_embeddings: tied, ..fixture::config() };
-        Self { model: fixture::model_of(&config), config, rows: fixture::rows() }
+        Self { model: fixture::model_of(&config), config, rows: fixture::rows(), entropies: Entropies::Learned }
     }
 
     fn batch(&self) -> (Batch, Positions) {
@@ -37,11 +38,12 @@ impl Case {
     /// Gradients by name, flat, and the loss: a weighted sum, as an objective of reinforcement learning is.
     fn pass(&self, freeze: &[Part], keep: Keep, parts: Option<usize>) -> (Flat, f32) {
         let (batch, positions) = self.batch();
-        let pass = Pass { model: &self.model, freeze, batch: &batch, positions: &positions, temperature: 0.7, keep };
+        let (model, entropies) = (&self.model, self.entropies);
+        let pass = Pass { model, freeze, batch: &batch, positions: &positions, temperature: 0.7, entropies, keep };
         let size = parts.unwrap_or(positions.len());
         let parts: Vec<_> = (0..positions.len()).step_by(size).map(|i| i..positions.len().min(i + size)).collect();
-        let (raw, loss) = pass.run_in(&parts, |logp_n| {
-            let loss = weighted(logp_n);
+        let (raw, loss) = pass.run_in(&parts, |scores| {
+            let loss = weighted(scores);
             (loss.clone(), loss.into_scalar::<f32>())
         });
         (named(&self.model, Gradients::take(&self.model, raw)), loss)
@@ -52,16 +54,16 @@ impl Case {
         let (batch, positions) = self.batch();
         let model = tracked(self.model.clone(), &[]);
         let states_nd = positions.states(model.hidden(&batch).flatten(0, 1));
-        let logp_n = positions.pick(model.logits_of(states_nd) / 0.7, 0..positions.len());
-        let raw = GradientsParams::from_grads(weighted(logp_n).backward(), &model);
+        let scores = positions.score(model.logits_of(states_nd) / 0.7, 0..positions.len(), self.entropies);
+        let raw = GradientsParams::from_grads(weighted(scores).backward(), &model);
         named(&self.model, Gradients::take(&self.model, raw))
     }
 }
 
-fn weighted(logp_n: Tensor<1>) -> Tensor<1> {
+fn weighted(Scores { logp_n, entropy_n }: Scores) -> Tensor<1> {
     let [n] = logp_n.dims();
     let weights: Vec<f32> = (0..n).map(|i| (i % 5) as f32 * 0.3 - 0.5).collect();
-    nll_sum(logp_n.powi_scalar(2) * Tensor::<1>::from_floats(&weights[..], &fixture::device()))
+    nll_sum((logp_n.powi_scalar(2) - entropy_n * 0.3) * Tensor::<1>::from_floats(&weights[..], &fixture::device()))
 }
 
 fn named(model: &Qwen2_5Vl, gradients: Gradients) -> Flat {
@@ -145,9 +147,10 @@ fn many(times: usize) -> Vec<Encoded> {
 #[expect(clippy::print_stderr, reason = "the measured differences are worth seeing")]
 fn bfloat16_stays_near_float32() {
     for tied in [true, false] {
-        let mut wide = Case::new(tied);
+        let mut wide = Case { entropies: Entropies::Off, ..Case::new(tied) };
         wide.model = cast(cast(wide.model, DType::BF16), DType::F32);
-        let narrow = Case { model: cast(wide.model.clone(), DType::BF16), ..Case::new(tied) };
+        let narrow =
+            Case { model: cast(wide.model.clone(), DType::BF16), entropies: Entropies::Off, ..Case::new(tied) };
         let logits = |case: &Case| {
             let (batch, positions) = case.batch();
             let h_btd = case.model.hidden(&batch);
@@ -178,7 +181,7 @@ fn deep() -> Case {
     let mut config = fixture::config();
     config.text.num_hidden_layers = 12;
     config.vision.depth = 12;
-    Case { model: fixture::model_of(&config), config, rows: many(4) }
+    Case { model: fixture::model_of(&config), config, rows: many(4), entropies: Entropies::Off }
 }
 
 /// Bytes that live at the worst moment of a pass, on its own thread, above those before it.
@@ -208,7 +211,7 @@ fn keeping_inputs_only_saves_most_of_the_memory() {
 fn the_head_in_parts_saves_most_of_the_logits() {
     let mut config = fixture::config();
     config.text.vocab_size = 2000;
-    let case = Case { model: fixture::model_of(&config), config, rows: many(8) };
+    let case = Case { model: fixture::model_of(&config), config, rows: many(8), entropies: Entropies::Off };
     let targets = case.rows.iter().flat_map(|row| &row.target).filter(|target| **target).count();
     let logits = targets * 2000 * size_of::<f32>();
     let (whole, parts) = (peak_of(&case, Keep::Inputs, None), peak_of(&case, Keep::Inputs, Some(4)));
@@ -223,7 +226,7 @@ fn frozen_parts_cost_neither_gradients_nor_saved_inputs() {
     let tower = |depth: usize| {
         let mut config = fixture::config();
         (config.vision.depth, config.vision.fullatt_block_indexes) = (depth, (0..depth).collect());
-        Case { model: fixture::model_of(&config), config, rows: many(4) }
+        Case { model: fixture::model_of(&config), config, rows: many(4), entropies: Entropies::Off }
     };
     let (shallow, deep) = (tower(2), tower(12));
     let more = |freeze: &[Part]| {
@@ -243,11 +246,11 @@ fn adapters_save_the_gradients_of_the_weights() {
     config.text.mrope_section = [4, 2, 2];
     // One short row, so that gradients are most of what is held.
     let row = || fixture::rows().into_iter().take(1).collect();
-    let full = Case { model: fixture::model_of(&config), config, rows: row() };
+    let full = Case { model: fixture::model_of(&config), config, rows: row(), entropies: Entropies::Off };
     let mut model = full.model.clone();
     let lora = Lora { rank: 1, targets: vec!["*".to_owned()], ..Lora::default() };
     assert_eq!(model.attach(&lora, &[], 7, &fixture::device()), 26);
-    let adapted = Case { model, config: full.config.clone(), rows: row() };
+    let adapted = Case { model, config: full.config.clone(), rows: row(), entropies: Entropies::Off };
     let linear = parameters(&full.model).into_iter().filter(|named| named.path.contains("_proj.weight"));
     let reached = linear.filter(|named| named.path.starts_with("text."));
     let weights: usize = reached.map(|named| 4 * named.shape.iter().product::<usize>()).sum();
