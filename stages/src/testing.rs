@@ -22,6 +22,8 @@ use crate::kinds::synthesize::Synthesize;
 pub struct Bench {
     dir: tempfile::TempDir,
     rows: PathBuf,
+    /// The stage whose model is connected to the port `reference`.
+    pub reference: Option<String>,
 }
 
 impl Bench {
@@ -50,7 +52,7 @@ impl Bench {
     fn empty(rows: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let rows = dir.path().join(rows);
-        Self { dir, rows }
+        Self { dir, rows, reference: None }
     }
 
     fn with_base(self) -> Self {
@@ -117,17 +119,22 @@ impl Bench {
             reference: "test".to_owned(),
         };
         let rows = self.rows();
+        let mut inputs = BTreeMap::from([
+            ("data".to_owned(), input(&rows, ArtifactType::Data(DataType::default()))),
+            ("val".to_owned(), input(&rows, ArtifactType::Data(DataType::default()))),
+            ("model".to_owned(), input(&self.model(model), ArtifactType::Model(ModelType::default()))),
+        ]);
+        if let Some(name) = &self.reference {
+            let model = input(&self.model(name), ArtifactType::Model(ModelType::default()));
+            inputs.insert("reference".to_owned(), model);
+        }
         let request = StageRequest {
             stage: name.to_owned(),
             kind: kind.name().to_owned(),
             params: params.clone(),
             key: "00".to_owned(),
             seed: 7,
-            inputs: BTreeMap::from([
-                ("data".to_owned(), input(&rows, ArtifactType::Data(DataType::default()))),
-                ("val".to_owned(), input(&rows, ArtifactType::Data(DataType::default()))),
-                ("model".to_owned(), input(&self.model(model), ArtifactType::Model(ModelType::default()))),
-            ]),
+            inputs,
             output_dir,
             work_dir,
             runtime: Runtime { device: "cpu".to_owned(), ..runtime.clone() },

@@ -83,7 +83,7 @@ impl Head<'_> {
         loss: impl FnOnce(Scores) -> (Tensor<1>, T),
     ) -> (Option<Tensor<2>>, T) {
         let states_nd = self.leaf(states_nd);
-        let (loss, told) = loss(self.scores(self.leaves, states_nd.clone(), part));
+        let (loss, told) = loss(self.scores(self.leaves, states_nd.clone(), part, self.pass.entropies));
         if !loss.is_tracked() {
             return (None, told);
         }
@@ -100,7 +100,8 @@ impl Head<'_> {
         loss: impl FnOnce(Scores) -> (Tensor<1>, T),
     ) -> (Option<Tensor<2>>, T) {
         let of = |part: &Range<usize>| states_nd.clone().slice([part.clone()]);
-        let scores = parts.iter().map(|part| self.scores(self.pass.model, of(part), part.clone()));
+        let entropies = self.pass.entropies;
+        let scores = parts.iter().map(|part| self.scores(self.pass.model, of(part), part.clone(), entropies));
         let (logp, entropy): (Vec<_>, Vec<_>) = scores.map(|scores| (scores.logp_n, scores.entropy_n)).unzip();
         let leaf = |parts| Tensor::<1>::cat(parts, 0).autodiff().require_grad();
         let scores = Scores { logp_n: leaf(logp), entropy_n: leaf(entropy) };
@@ -110,10 +111,12 @@ impl Head<'_> {
         }
         let mut raw = loss.backward();
         let cotangents_n = [scores.logp_n.grad_remove(&mut raw), scores.entropy_n.grad_remove(&mut raw)];
+        // What was only to be looked at has been.
+        let again = if entropies == Entropies::Learned { entropies } else { Entropies::Off };
         let mut cotangents = Vec::with_capacity(parts.len());
         for part in parts {
             let states_nd = self.leaf(of(part));
-            let scores = self.scores(self.leaves, states_nd.clone(), part.clone());
+            let scores = self.scores(self.leaves, states_nd.clone(), part.clone(), again);
             let pulled =
                 [scores.logp_n, scores.entropy_n].into_iter().zip(&cotangents_n).filter_map(|(score_n, by_n)| {
                     let by_n = by_n.clone()?.slice([part.clone()]);
@@ -131,9 +134,9 @@ impl Head<'_> {
         if self.wanted { states_nd.autodiff().require_grad() } else { states_nd }
     }
 
-    fn scores(&self, model: &Qwen2_5Vl, states_nd: Tensor<2>, part: Range<usize>) -> Scores {
+    fn scores(&self, model: &Qwen2_5Vl, states_nd: Tensor<2>, part: Range<usize>, entropies: Entropies) -> Scores {
         let logits_nv = tempered(model.logits_of(states_nd), self.pass.temperature);
-        self.pass.positions.score(logits_nv, part, self.pass.entropies)
+        self.pass.positions.score(logits_nv, part, entropies)
     }
 }
 

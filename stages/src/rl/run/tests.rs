@@ -158,6 +158,18 @@ fn the_divergence_may_count_in_the_reward() {
     assert!(bench.weights("held") != bench.weights("free"));
 }
 
+/// The stage's own start is no step away at first; another model is.
+#[test]
+fn another_model_may_be_the_reference() {
+    let mut bench = bench();
+    let kl = |events: &[StageEvent]| seen(events, "kl")[0];
+    let params = with(&json!({ "steps": 2, "updates": 1, "epochs": 1 }));
+    assert!(kl(&grpo_with(&bench, &params, "own", 2, None).unwrap()).abs() < 1e-6);
+    bench.reference = Some("base".to_owned());
+    assert!(kl(&grpo_with(&bench, &params, "named", 2, None).unwrap()) > 0.1);
+    assert!(bench.weights("own") != bench.weights("named"));
+}
+
 /// Where groups differ in style and not in accuracy, PAD selects none of their samples.
 #[test]
 fn pad_sees_accuracy_alone() {
