@@ -158,6 +158,31 @@ fn the_divergence_may_count_in_the_reward() {
     assert!(bench.weights("held") != bench.weights("free"));
 }
 
+/// Every choice that no other test runs, from prompts to weights.
+#[test]
+fn every_choice_runs() {
+    let bench = practised();
+    for (name, changes) in [
+        ("filter", json!({ "select": { "kind": "filter" }, "objective": "gspo", "mean": "sequence" })),
+        ("random", json!({ "select": { "kind": "random" }, "objective": "cispo", "advantage": { "kind": "batch" } })),
+        ("released", json!({ "select": { "kind": "pad-released" }, "objective": "sapo", "mean": "sequence" })),
+        ("drgrpo", json!({ "mean": "constant", "advantage": { "kind": "centred" } })),
+        ("rloo", json!({ "objective": "reinforce", "advantage": { "kind": "leave-one-out" }, "updates": 1 })),
+        ("gdpo", json!({ "advantage": { "kind": "per-reward" }, "kl": { "coef": 0.1, "estimator": "k3-corrected" } })),
+        ("sampled", json!({ "entropy": { "coef": 0.01, "kind": "sampled", "schedule": "exponential", "warmup": 2 } })),
+    ] {
+        let mut params = with(&changes);
+        params["steps"] = 8.into();
+        let events = grpo_with(&bench, &params, name, 2, None).unwrap();
+        for number in ["loss", "grad_norm", "entropy", "ess"] {
+            assert!(seen(&events, number).iter().all(|value| value.is_finite()), "{name}: {number}");
+        }
+        assert!(seen(&events, "entropy").iter().all(|entropy| *entropy > 0.0), "{name}");
+        let duplicates = seen(&events, "duplicates").iter().any(|&count| count > 0.0);
+        assert!(!duplicates || name == "released", "{name}: a sample was taken twice");
+    }
+}
+
 /// The stage's own start is no step away at first; another model is.
 #[test]
 fn another_model_may_be_the_reference() {
