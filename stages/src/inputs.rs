@@ -56,3 +56,11 @@ pub fn copy_companions(from: &Path, to: &Path) -> Result<(), StageError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn recipes_may_map_the_fields_that_rows_have() {
+        assert_eq!(curricle_engine::recipe::ROW_FIELDS, curricle_datasets::rows::FIELDS);
+    }
+}

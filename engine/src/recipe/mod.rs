@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use read::ROW_FIELDS;
 pub use schema::schema;
 pub use source::{At, Position, Source, SourceId, Sources, Span};
 

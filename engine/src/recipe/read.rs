@@ -13,7 +13,8 @@ use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::fs;
 use crate::stage::{DataView, ModelType, Role, Runtime};
 
-const ROW_FIELDS: [&str; 13] = [
+/// Fields of a row that `columns` may map; those that the reader of rows knows.
+pub const ROW_FIELDS: [&str; 13] = [
     "id",
     "prompt",
     "system",

@@ -130,6 +130,21 @@ pub fn load(dir: &FilePath, config: &ModelConfig, device: &Device) -> Result<Qwe
 /// A tensor in a mapped file.
 type Stored<'a> = (&'a File, TensorView<'a>);
 
+/// What is stored under the hub's names (shape and values), flat, in the order and layout of the model's parameters; none
+/// where nothing of its shape is.
+pub(crate) fn arranged<'a>(
+    model: &Qwen2_5Vl,
+    stored: impl Fn(&str) -> Option<(&'a [usize], &'a [f32])>,
+    device: &Device,
+) -> Vec<Option<Tensor<1>>> {
+    let values = |named: &Named| {
+        let slot = Slot::new(&named.path, &named.shape);
+        let (_, values) = stored(&slot.name).filter(|(shape, _)| *shape == slot.shape)?;
+        Some(Tensor::from_data(TensorData::from(&slot.take(|index| values[index])[..]), device))
+    };
+    parameters(model).iter().map(values).collect()
+}
+
 /// Hub name → shape of every tensor that a model needs.
 fn slots(model: &Qwen2_5Vl) -> BTreeMap<String, Vec<usize>> {
     parameters(model)

@@ -31,6 +31,13 @@ impl fmt::Display for Path {
 #[derive(Debug, Clone, Default)]
 pub struct Gradients(pub(super) Vec<Option<Tensor<1>>>);
 
+impl From<Vec<Option<Tensor<1>>>> for Gradients {
+    /// One flat gradient per parameter, in the order of the module's fields.
+    fn from(gradients: Vec<Option<Tensor<1>>>) -> Self {
+        Self(gradients)
+    }
+}
+
 impl Gradients {
     /// Lines up the gradients of a backward pass with `model`'s parameters.
     pub fn take<M: Module>(model: &M, raw: GradientsParams) -> Self {

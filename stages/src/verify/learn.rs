@@ -1,5 +1,9 @@
 //! One step of learning on the batch: loss, every gradient, the clipped update by AdamW, and the loss after it.
 //!
+//! The update is made of the reference's gradients, with which ours were compared before: AdamW's first step is
+//! `g / (|g| + ε)`, so of a sum that nearly cancels (most of all in the biases of keys) it makes a whole step, in the
+//! direction that rounding left.
+//!
 //! Two things that transformers does and training here never meets are imitated, so that fixtures which contain them can be
 //! compared: the first token of a row may be predicted from padding before it, which sees everything alike
 //! ([`Batch::with_blind_padding`]); and the embedding of the padding token gets no gradient from where it stands in a row.
@@ -15,7 +19,7 @@ use super::inputs::Inputs;
 use super::report::Quantity;
 use super::sheet::{Difference, Sheet, Stop, Subject};
 use crate::model::tape::Keep;
-use crate::model::weights::{Pick, export, export_with, hub_name};
+use crate::model::weights::{Pick, arranged, export, export_with, hub_name};
 use crate::model::{Batch, Qwen2_5Vl};
 use crate::train::clip::global_norm;
 use crate::train::gradients::Gradients;
@@ -31,10 +35,6 @@ const RATE: f64 = 1e-3;
 /// The rest of it; as in `torch.optim.AdamW`, every parameter decays.
 const ADAMW: AdamWConfig = AdamWConfig { betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0.1, decay_matrices_only: false };
 
-/// A first step is `g / (|g| + ε)`: below 100 ε, what rounding leaves of a sum that nearly cancels (most of all in the
-/// biases of keys) decides where it goes, so such entries don't count. One without any gradient only decays, and counts.
-const UNSTEADY: f64 = 100.0 * ADAMW.eps;
-
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// What is learnt from: the batch, and which tokens count.
@@ -47,14 +47,18 @@ struct Lesson {
     tied: bool,
 }
 
-/// What one step makes.
+/// What one pass makes.
 struct Step {
     loss: f64,
     gradients: Tensors,
     norm: f64,
+}
+
+/// What the reference's gradients make of the model.
+struct Update {
     before: Tensors,
     after: Tensors,
-    loss_after: f64,
+    loss: f64,
 }
 
 impl Lesson {
@@ -113,10 +117,19 @@ impl Lesson {
             self.without_padding(model, padding, &mut raw);
         }
         let gradients = export_with(model, &mut GradientOf(&raw));
-        let (clipped, norm) = global_norm(Gradients::take(model, raw), CLIP);
-        let moved = AdamW::new(ADAMW).step(model.clone(), clipped, RATE);
-        let loss_after = scalar(self.loss(&moved));
-        Step { loss, gradients, norm, before: export(model), after: export(&moved), loss_after }
+        let (_, norm) = global_norm(Gradients::take(model, raw), 0.0);
+        Step { loss, gradients, norm }
+    }
+
+    fn update(&self, subject: &Subject) -> Result<Update, Stop> {
+        let (model, fixtures) = (&subject.model, &subject.fixtures);
+        let mut stored = BTreeMap::new();
+        for (hub, name) in named(subject, "grad.")? {
+            stored.insert(hub, fixtures.floats(&name)?);
+        }
+        let gradients = Gradients::from(arranged(model, |hub| stored.get(hub).copied(), &subject.device));
+        let moved = AdamW::new(ADAMW).step(model.clone(), global_norm(gradients, CLIP).0, RATE);
+        Ok(Update { before: export(model), after: export(&moved), loss: scalar(self.loss(&moved)) })
     }
 
     /// Takes from the gradient of the embedding what it got where the padding token stands.
@@ -159,12 +172,11 @@ fn scalar(tensor: Tensor<1>) -> f64 {
 /// Compares loss, gradients, the update and the loss after it.
 pub(super) fn compare(subject: &Subject, inputs: Result<&Inputs, &str>, sheet: &mut Sheet) -> Result<(), VerifyError> {
     let fixtures = &subject.fixtures;
-    let step = match inputs.map_err(Stop::from).and_then(|inputs| Lesson::read(subject, inputs)) {
-        Ok(lesson) => Ok(lesson.step(&subject.model)),
-        Err(Stop::Absent(missing)) => Err(missing),
-        Err(Stop::Fatal(error)) => return Err(error),
-    };
-    let step = step.as_ref().map_err(String::as_str);
+    let lesson = inputs.map_err(Stop::from).and_then(|inputs| Lesson::read(subject, inputs));
+    let lesson = settled(lesson)?;
+    let lesson = lesson.as_ref().map_err(String::as_str);
+    let step = lesson.map(|lesson| lesson.step(&subject.model));
+    let step = step.as_ref().map_err(|missing| *missing);
     let near = |ours: f64, theirs: f64| Difference {
         largest: if ours.is_finite() && theirs.is_finite() { (ours - theirs).abs() } else { f64::INFINITY },
         entries: 1,
@@ -190,7 +202,7 @@ pub(super) fn compare(subject: &Subject, inputs: Result<&Inputs, &str>, sheet: &
         for (hub, theirs) in named(subject, "grad.")? {
             let Some((shape, ours)) = step.gradients.get(&hub) else { continue };
             let theirs = fixtures.shaped(&theirs, shape)?;
-            found.push((relative(ours, theirs, |_| 0.0, |_| true), hub));
+            found.push((relative(ours, theirs, |_| 0.0), hub));
         }
         found.sort_by(|a, b| a.0.total_cmp(&b.0));
         Ok(found)
@@ -210,24 +222,31 @@ pub(super) fn compare(subject: &Subject, inputs: Result<&Inputs, &str>, sheet: &
     };
     sheet.enter(Quantity::GradientNorm, norm())?;
 
-    let update = || {
-        let (step, mut found) = (step?, Vec::new());
-        let factor = (CLIP / (fixtures.number("grad_norm").unwrap_or(step.norm) + 1e-6)).min(1.0);
+    let update = settled(lesson.map_err(Stop::from).and_then(|lesson| lesson.update(subject)))?;
+    let update = update.as_ref().map_err(String::as_str);
+    let moved = || {
+        let (update, mut found) = (update?, Vec::new());
         for (hub, theirs) in named(subject, "adamw.")? {
-            let (Some((shape, ours)), Some((_, before))) = (step.after.get(&hub), step.before.get(&hub)) else {
+            let (Some((shape, ours)), Some((_, before))) = (update.after.get(&hub), update.before.get(&hub)) else {
                 return Err(fixtures.wrong(&theirs, "is no parameter of the checkpoint").into());
             };
-            let gradient = fixtures.shaped(&theirs.replacen("adamw.", "grad.", 1), shape).unwrap_or_default();
-            let steady =
-                |index: usize| gradient.get(index).is_none_or(|g| *g == 0.0 || f64::from(g.abs()) * factor >= UNSTEADY);
-            found.push((relative(ours, fixtures.shaped(&theirs, shape)?, |index| before[index], steady), hub));
+            found.push((relative(ours, fixtures.shaped(&theirs, shape)?, |index| before[index]), hub));
         }
         found.sort_by(|a, b| a.0.total_cmp(&b.0));
         Ok(ranked(&found, found.len().saturating_sub(1)))
     };
-    sheet.enter(Quantity::Update, update())?;
-    let loss_after = || Ok(near(step?.loss_after, fixtures.number("loss_after_step")?));
+    sheet.enter(Quantity::Update, moved())?;
+    let loss_after = || Ok(near(update?.loss, fixtures.number("loss_after_step")?));
     sheet.enter(Quantity::LossAfter, loss_after())
+}
+
+/// What is there, or what is missing; whatever else is wrong ends the comparison.
+fn settled<T>(found: Result<T, Stop>) -> Result<Result<T, String>, VerifyError> {
+    match found {
+        Ok(value) => Ok(Ok(value)),
+        Err(Stop::Absent(missing)) => Ok(Err(missing)),
+        Err(Stop::Fatal(error)) => Err(error),
+    }
 }
 
 /// Tensors that begin so: name on the hub → name in the fixtures.
@@ -237,11 +256,11 @@ fn named(subject: &Subject, prefix: &str) -> Result<BTreeMap<String, String>, St
     if names.is_empty() { Err(Stop::Absent(format!("`{prefix}*`"))) } else { Ok(names) }
 }
 
-/// `‖ours − theirs‖ / ‖theirs − origin‖` over the entries that count; infinite where a value is not a number, or where only
-/// the reference is at its origin.
-fn relative(ours: &[f32], theirs: &[f32], origin: impl Fn(usize) -> f32, counts: impl Fn(usize) -> bool) -> f64 {
+/// `‖ours − theirs‖ / ‖theirs − origin‖`; infinite where a value is not a number, or where only the reference is at its
+/// origin.
+fn relative(ours: &[f32], theirs: &[f32], origin: impl Fn(usize) -> f32) -> f64 {
     let (mut difference, mut size) = (0.0, 0.0);
-    for (index, (a, b)) in ours.iter().zip(theirs).enumerate().filter(|(index, _)| counts(*index)) {
+    for (index, (a, b)) in ours.iter().zip(theirs).enumerate() {
         difference += (f64::from(*a) - f64::from(*b)).powi(2);
         size += (f64::from(*b) - f64::from(origin(index))).powi(2);
     }
@@ -264,10 +283,9 @@ mod tests {
 
     #[test]
     fn relative_to_the_reference_or_to_its_change() {
-        let plain = |ours: &[f32], theirs: &[f32]| relative(ours, theirs, |_| 0.0, |_| true);
+        let plain = |ours: &[f32], theirs: &[f32]| relative(ours, theirs, |_| 0.0);
         assert!((plain(&[3.0, 5.0], &[3.0, 4.0]) - 0.2).abs() < 1e-12);
-        assert!((relative(&[3.0, 5.0], &[3.0, 4.0], |index| [3.0, 2.0][index], |_| true) - 0.5).abs() < 1e-12);
-        assert!((relative(&[3.0, 5.0], &[4.0, 4.0], |_| 0.0, |index| index == 1) - 0.25).abs() < 1e-12);
+        assert!((relative(&[3.0, 5.0], &[3.0, 4.0], |index| [3.0, 2.0][index]) - 0.5).abs() < 1e-12);
         assert!(plain(&[1.0], &[0.0]).is_infinite());
         assert!(plain(&[f32::NAN], &[1.0]).is_infinite());
         assert_eq!(plain(&[0.0], &[0.0]).to_bits(), 0.0_f64.to_bits());

@@ -89,8 +89,8 @@ impl Quantity {
             | Self::GreedyUncached => (Measure::Unequal, 0.0),
             Self::Pixels => (Measure::Absolute, 1e-6),
             Self::PatchEmbedding | Self::VisionBlock(_) | Self::Merger | Self::TextLayer(_) => (Measure::Scaled, 1e-4),
-            Self::Logits | Self::LogProbabilities | Self::LossAfter => (Measure::Absolute, 1e-4),
-            Self::Loss => (Measure::Absolute, 1e-5),
+            Self::Logits | Self::LogProbabilities => (Measure::Absolute, 1e-4),
+            Self::Loss | Self::LossAfter => (Measure::Absolute, 1e-5),
             Self::Gradients | Self::Update => (Measure::Relative, 1e-3),
             Self::MedianGradient | Self::GradientNorm => (Measure::Relative, 1e-4),
         }
