@@ -22,7 +22,7 @@ pub use event::StageEvent;
 pub use executor::{Executor, InProcess, Job, Recording};
 pub use interrupt::Interrupt;
 pub use ledger::Ledger;
-pub use receipt::{InputReceipt, Outcome, Receipt, StageReceipt, Status};
+pub use receipt::{ArmReceipt, InputReceipt, Outcome, Receipt, StageReceipt, Status};
 pub use run_event::{Happening, RunEvent};
 pub use schedule::{Preflight, Run, RunError, execute, preflight};
 pub use subprocess::Subprocess;

@@ -28,6 +28,26 @@ pub struct Receipt {
     pub outcome: Outcome,
     /// Every stage of the recipe, in its order.
     pub stages: Vec<StageReceipt>,
+    /// The recipe's variations, the recipe as written first; empty if it has none.
+    #[serde(default)]
+    pub arms: Vec<ArmReceipt>,
+}
+
+/// One variation of a recipe, and which stages are its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArmReceipt {
+    /// Its name; empty for the recipe as written.
+    pub name: String,
+    /// `[ablations.x]` that it is an arm of; empty for the recipe as written.
+    pub ablation: String,
+    /// Its name without the seed.
+    pub variant: String,
+    /// The seed of the stages that vary with it.
+    pub seed: u64,
+    /// What it sets, by dotted path; `null` for what it removes.
+    pub settings: BTreeMap<String, serde_json::Value>,
+    /// A stage's name in this arm → its name in [`Receipt::stages`].
+    pub stages: BTreeMap<String, String>,
 }
 
 /// A stage of a run.

@@ -379,6 +379,7 @@ impl<'a> Scheduler<'a> {
             wall_s,
             outcome: self.outcome,
             stages: stages.collect(),
+            arms: Vec::new(),
         }
     }
 

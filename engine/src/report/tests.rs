@@ -56,6 +56,7 @@ fn receipt(stages: Vec<StageReceipt>) -> Receipt {
         wall_s: 65.0,
         outcome: Outcome::Done,
         stages,
+        arms: Vec::new(),
     }
 }
 
