@@ -25,6 +25,8 @@ pub struct Bars {
     silent: bool,
     /// A dashboard has the terminal while a stage runs: only what comes before and after a stage is said.
     dashboard: bool,
+    /// Alerts of the stage that the dashboard shows.
+    held: Vec<RunEvent>,
 }
 
 impl Bars {
@@ -45,6 +47,7 @@ impl Bars {
             spoke: BTreeMap::new(),
             silent: paint.quiet || how == Progress::None,
             dashboard,
+            held: Vec::new(),
         }
     }
 
@@ -54,6 +57,7 @@ impl Bars {
             Happening::RunStarted { .. } | Happening::RunFinished { .. } | Happening::StageCheckpoint { .. } => {}
             Happening::StageResumed { .. } | Happening::StageProgress { .. } | Happening::StageLog { .. }
                 if self.dashboard => {}
+            Happening::StageAlert { .. } if self.dashboard => self.held.push(event.clone()),
             Happening::StageReused { stage, .. } => self.say(stage, Tint::Green, "reused"),
             Happening::StageStarted { stage, reasons, .. } => {
                 self.say(stage, Tint::Yellow, &format!("runs: {}", reasons.join("; ")));
@@ -65,6 +69,7 @@ impl Bars {
             Happening::StageProgress { stage, step, total, metrics, .. } => {
                 self.progress(stage, *step, *total, metrics);
             }
+            Happening::StageAlert { .. } => self.alert(&event.what),
             Happening::StageLog { stage, message, .. } => self.say(stage, Tint::Dim, message),
             Happening::StageFinished { stage, wall_s, .. } => {
                 self.close(stage);
@@ -101,6 +106,15 @@ impl Bars {
         if let Some(bar) = self.by_stage.remove(stage) {
             bar.finish_and_clear();
         }
+        for event in std::mem::take(&mut self.held) {
+            self.alert(&event.what);
+        }
+    }
+
+    fn alert(&self, what: &Happening) {
+        let Happening::StageAlert { stage, step, detector, action, message, .. } = what else { return };
+        let tint = if action == "warn" { Tint::Yellow } else { Tint::Red };
+        self.say(stage, tint, &format!("{action}: {detector} at step {step}: {message}"));
     }
 
     fn progress(&mut self, stage: &str, step: usize, total: usize, metrics: &BTreeMap<String, f64>) {

@@ -27,6 +27,17 @@ pub enum StageEvent {
         /// The step it holds.
         step: usize,
     },
+    /// Something is wrong with how it goes: one per episode, not one per step.
+    Alert {
+        /// The step that showed it.
+        step: usize,
+        /// What noticed: `stagnation`, `entropy_collapse`, …
+        detector: String,
+        /// What follows: `warn`, `stop` or `rollback`.
+        action: String,
+        /// What was seen, with its numbers.
+        message: String,
+    },
     /// A line for the log.
     Log {
         /// What to say.

@@ -36,6 +36,8 @@ pub enum Happening {
     StageProgress { stage: String, key: Key, step: usize, total: usize, metrics: BTreeMap<String, f64> },
     /// A checkpoint is on disk.
     StageCheckpoint { stage: String, key: Key, step: usize },
+    /// Something is wrong with how it goes; `action` is `warn`, `stop` or `rollback`.
+    StageAlert { stage: String, key: Key, step: usize, detector: String, action: String, message: String },
     /// A line for the log.
     StageLog { stage: String, key: Key, message: String },
     /// Its result is committed.
@@ -65,6 +67,9 @@ impl RunEvent {
                 Happening::StageProgress { stage, key, step, total, metrics }
             }
             StageEvent::Checkpoint { step } => Happening::StageCheckpoint { stage, key, step },
+            StageEvent::Alert { step, detector, action, message } => {
+                Happening::StageAlert { stage, key, step, detector, action, message }
+            }
             StageEvent::Log { message } => Happening::StageLog { stage, key, message },
         })
     }
