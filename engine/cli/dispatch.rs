@@ -1,0 +1,29 @@
+//! Verb → the file that does it. Knows every verb's name and nothing of what any does.
+
+use crate::args::Verb;
+use crate::exit::{Exit, Failure};
+use crate::paint::Paint;
+use crate::{
+    check, completions, compute, explain, grade, graph, init, kinds, plan, report, run, schema, verify_model, worker,
+};
+
+/// Does what was asked.
+pub fn call(verb: &Verb, paint: Paint) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Check(args) => check::run(args, paint),
+        Verb::Graph(args) => graph::run(args, paint),
+        Verb::Kinds(args) => kinds::run(args, paint),
+        Verb::Schema => schema::run(paint),
+        Verb::Completions(args) => completions::run(args, paint),
+        Verb::Init(args) => init::run(args, paint),
+        Verb::Plan(args) => plan::run(args, paint),
+        Verb::Run(args) => run::run(args, paint),
+        Verb::Explain(args) => explain::run(args, paint),
+        Verb::Report(args) => report::run(args, paint),
+        Verb::Generate(args) => compute::generate(args, paint),
+        Verb::Chat(args) => compute::chat(args, paint),
+        Verb::Grade(args) => grade::run(args, paint),
+        Verb::VerifyModel(args) => verify_model::run(args, paint),
+        Verb::Worker => Ok(worker::run()),
+    }
+}
