@@ -235,6 +235,28 @@ impl Appender {
         Ok(Self { file, path: path.to_owned() })
     }
 
+    /// [`Self::open`]; a last line that a crash cut short is ended, so that the next one begins on its own.
+    pub fn open_after_crash(path: &Path) -> Result<Self, FsError> {
+        let mut end = [b'\n'];
+        let last_byte = |end: &mut [u8]| -> std::io::Result<()> {
+            let mut file = File::open(path)?;
+            if file.metadata()?.len() > 0 {
+                file.seek(SeekFrom::End(-1))?;
+                file.read_exact(end)?;
+            }
+            Ok(())
+        };
+        match last_byte(&mut end) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(FsError::at("read", path)(error)),
+            _ => {}
+        }
+        let mut appender = Self::open(path)?;
+        if end != [b'\n'] {
+            appender.line("")?;
+        }
+        Ok(appender)
+    }
+
     /// Appends one line with a single write, so that lines of several writers never mix.
     pub fn line(&mut self, line: &str) -> Result<(), FsError> {
         self.file.write_all(format!("{line}\n").as_bytes()).map_err(FsError::at("write", &self.path))

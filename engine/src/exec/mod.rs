@@ -8,6 +8,7 @@
 
 mod event;
 mod executor;
+mod history;
 mod interrupt;
 mod ledger;
 mod receipt;
@@ -20,6 +21,7 @@ mod worker;
 
 pub use event::StageEvent;
 pub use executor::{Executor, InProcess, Job, Recording};
+pub use history::{HISTORY, History, HistoryAlert, HistoryStep};
 pub use interrupt::Interrupt;
 pub use ledger::Ledger;
 pub use receipt::{ArmReceipt, InputReceipt, Outcome, Receipt, StageReceipt, Status};

@@ -67,6 +67,9 @@ pub struct StageReceipt {
     pub wall_s: Option<f64>,
     /// Folder of the result.
     pub artifact: Option<PathBuf>,
+    /// What it went through, beside its result or, where there is none, beside what there is of it; may not be there.
+    #[serde(default)]
+    pub history: Option<PathBuf>,
     /// What it read, by port.
     pub inputs: BTreeMap<String, InputReceipt>,
     /// What it made, by port.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::history::{HISTORY, Writer};
 use super::receipt::{InputReceipt, Outcome, Receipt, StageReceipt, Status};
 use super::{Executor, Happening, Interrupt, Job, RunEvent, StageEvent};
 use crate::clock;
@@ -136,6 +137,8 @@ struct Scheduler<'a> {
     run: &'a Run<'a>,
     emit: &'a mut dyn FnMut(RunEvent),
     states: Vec<State>,
+    /// Histories of stages that were started here.
+    histories: Vec<Option<PathBuf>>,
     outcome: Outcome,
     running: usize,
 }
@@ -149,7 +152,8 @@ impl<'a> Scheduler<'a> {
             _ => State::Waiting,
         };
         let states = run.plan.steps.iter().map(initial).collect();
-        Self { run, emit, states, outcome: Outcome::Done, running: 0 }
+        let histories = vec![None; run.plan.steps.len()];
+        Self { run, emit, states, histories, outcome: Outcome::Done, running: 0 }
     }
 
     fn run(mut self) -> Receipt {
@@ -262,6 +266,7 @@ impl<'a> Scheduler<'a> {
             kind: node.kind.name().to_owned(),
             reasons: reasons.iter().map(Reason::to_string).collect(),
         });
+        self.histories[step.stage.index()] = Some(claim.entry_dir().join(HISTORY));
         let request = self.request(node, step, &claim);
         let log = self.run.logs.join(format!("{}.log", step.name.replace(['/', '\\'], "_")));
         let (executor, interrupt, sender) = (self.run.executor, self.run.interrupt, sender.clone());
@@ -406,6 +411,10 @@ impl<'a> Scheduler<'a> {
             },
             wall_s: artifact.map(|artifact| artifact.manifest().wall_s),
             artifact: artifact.map(|artifact| artifact.dir().to_owned()),
+            history: match artifact {
+                Some(artifact) => Some(artifact.dir().join(HISTORY)),
+                None => self.histories[step.stage.index()].clone(),
+            },
             inputs: node.inputs.iter().map(input).collect(),
             outputs: node.ports.outputs.iter().map(|port| (port.name.to_owned(), port.kind)).collect(),
             message,
@@ -430,7 +439,14 @@ fn work(
     events: &mut dyn FnMut(StageEvent),
 ) -> Result<Artifact, Ending> {
     let start = Instant::now();
-    executor.run(job, events).map_err(Ending::Stage)?;
+    let mut history = Writer::to(claim.entry_dir().join(HISTORY));
+    let mut keep = |event| {
+        if let Err(error) = history.keep(&event) {
+            events(StageEvent::Log { message: format!("the history of this stage is not kept: {error}") });
+        }
+        events(event);
+    };
+    executor.run(job, &mut keep).map_err(Ending::Stage)?;
     let absent = node.ports.outputs.iter().find(|port| !crate::fs::exists(&claim.output_dir().join(port.name)));
     if let Some(port) = absent {
         return Err(Ending::Stage(StageError::Failed(format!("the stage ended without its output `{}`", port.name))));

@@ -175,6 +175,16 @@ fn an_interrupt_checkpoints_and_the_next_run_goes_on() {
     assert!(again.events.iter().any(|event| matches!(event.what, Happening::StageResumed { step: 3, .. })));
     let reasons: Vec<_> = again.receipt.stages[0].reasons.iter().map(ToString::to_string).collect();
     assert_eq!(reasons, ["first run", "unfinished attempt found: goes on from its last checkpoint"]);
+
+    let stage = &again.receipt.stages[0];
+    assert_eq!(ran.receipt.stages[0].history.as_ref().unwrap().extension().unwrap(), "ndjson");
+    let history = History::read(stage.history.as_ref().unwrap(), |_| true).unwrap();
+    let steps: Vec<_> = history.steps.iter().map(|step| (step.step, step.metrics["reward"])).collect();
+    assert_eq!(steps, [(3, 0.5)], "the first attempt's steps are beside the result of the second");
+    let reused = bench.run(&graph, 1, false);
+    assert_eq!(reused.receipt.stages[0].history, stage.history, "a reused stage still has its curve");
+    let artifact = bench.store.find(&bench.store.index().unwrap(), &stage.key).unwrap().unwrap();
+    assert!(artifact.manifest().outputs.keys().all(|name| name.starts_with("model/")), "a history is no output");
 }
 
 #[test]

@@ -37,6 +37,7 @@ fn evaluation(root: &Path, model: &str, data: &str, scores: &[u8]) -> StageRecei
         reasons: Vec::new(),
         wall_s: Some(3.0),
         artifact: Some(artifact),
+        history: None,
         inputs: BTreeMap::from([
             ("model".to_owned(), input(&format!("{model}.model"), ArtifactKind::Model)),
             ("data".to_owned(), input(data, ArtifactKind::Data)),

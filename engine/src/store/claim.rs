@@ -91,6 +91,11 @@ impl Claim {
         self.partial.join("work")
     }
 
+    /// Folder that the entry will be: what lies in it beside `artifact/` and `work/` is kept, and no part of the result.
+    pub fn entry_dir(&self) -> &Path {
+        &self.partial
+    }
+
     /// Gives the right up and removes the partial folder with all in it.
     pub(super) fn discard(self) -> Result<(), FsError> {
         fs::remove_dir_all(&self.partial)

@@ -3,7 +3,7 @@
 //! ```text
 //! .curricle/store/v1/
 //!   digests.json                content digests of input files, remembered by path and state
-//!   <stage>-<key8>/             committed: artifact/ manifest.json preimage.json
+//!   <stage>-<key8>/             committed: artifact/ manifest.json preimage.json history.ndjson
 //!   <stage>-<key8>.partial/     claimed or left behind: artifact/ work/ preimage.json lease worker
 //! ```
 //!
