@@ -282,5 +282,6 @@ fn example(kind: ArtifactKind) -> &'static str {
         ArtifactKind::Data => "data such as `data.NAME` or `data.NAME.train`",
         ArtifactKind::Metrics => "metrics such as `STAGE.metrics`",
         ArtifactKind::Export => "an export such as `STAGE.export`",
+        ArtifactKind::Optimizer => "an optimizer's state such as `STAGE.optimizer`, of a stage with `save_optimizer`",
     }
 }

@@ -16,7 +16,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use context::{DataView, InputArtifact, Runtime, StageContext, StageError, StageRequest};
-pub use port::{ArtifactKind, ArtifactType, DataType, InputPort, ModelType, OutputPort, PortTypes, Ports, Role};
+pub use port::{
+    ArtifactKind, ArtifactType, DataType, InputPort, ModelType, OptimizerType, OutputPort, PortTypes, Ports, Role,
+};
 
 /// One kind of stage: what the word after `kind =` means.
 ///

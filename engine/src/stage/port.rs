@@ -18,6 +18,8 @@ pub enum ArtifactKind {
     Metrics,
     /// A folder for other programs; no stage reads it.
     Export,
+    /// What an optimizer had learnt of the gradients (`optimizer.safetensors`, `optimizer.json`).
+    Optimizer,
 }
 
 impl ArtifactKind {
@@ -28,6 +30,7 @@ impl ArtifactKind {
             Self::Data => "data",
             Self::Metrics => "metrics",
             Self::Export => "an export",
+            Self::Optimizer => "an optimizer's state",
         }
     }
 }
@@ -68,6 +71,15 @@ pub struct DataType {
     pub columns: Option<BTreeSet<String>>,
 }
 
+/// What `check` knows of an optimizer's state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OptimizerType {
+    /// Is it of a low-rank adapter, rather than of the weights?
+    pub adapter: Option<bool>,
+    /// Parts of the model that were frozen, so that it holds nothing for them.
+    pub frozen: Option<BTreeSet<String>>,
+}
+
 /// The type of what flows along one edge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,6 +92,8 @@ pub enum ArtifactType {
     Metrics,
     /// See [`ArtifactKind::Export`].
     Export,
+    /// See [`ArtifactKind::Optimizer`].
+    Optimizer(OptimizerType),
 }
 
 impl ArtifactType {
@@ -90,6 +104,7 @@ impl ArtifactType {
             Self::Data(_) => ArtifactKind::Data,
             Self::Metrics => ArtifactKind::Metrics,
             Self::Export => ArtifactKind::Export,
+            Self::Optimizer(_) => ArtifactKind::Optimizer,
         }
     }
 }
@@ -111,6 +126,14 @@ impl PortTypes {
     pub fn data(&self, port: &str) -> Option<&DataType> {
         match self.0.get(port) {
             Some(ArtifactType::Data(data)) => Some(data),
+            _ => None,
+        }
+    }
+
+    /// The optimizer's state on a port, if that port is connected to one.
+    pub fn optimizer(&self, port: &str) -> Option<&OptimizerType> {
+        match self.0.get(port) {
+            Some(ArtifactType::Optimizer(optimizer)) => Some(optimizer),
             _ => None,
         }
     }
