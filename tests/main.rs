@@ -4,6 +4,7 @@
 mod architecture;
 mod bench;
 mod check;
+mod config;
 mod generate;
 mod grade;
 mod resume;

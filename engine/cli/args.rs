@@ -1,6 +1,7 @@
 //! What was typed. Every flag of every verb, and nothing of what they mean.
 
 mod model;
+mod provenance;
 mod tools;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use curricle_engine::recipe::Overrides;
 
 pub use model::{ChatArgs, GenerateArgs, GradeArgs, VerifyModelArgs};
+pub use provenance::{ConfigArgs, DiffArgs};
 pub use tools::{CompletionsArgs, InitArgs, KindsArgs, KindsVerb, Template};
 
 /// Declarative staged training recipes: check, plan, train, reuse, report.
@@ -61,6 +63,10 @@ pub enum Verb {
     /// Show what a stage's key is made of, and why it runs or is reused.
     #[command(visible_alias = "why")]
     Explain(ExplainArgs),
+    /// Show a recipe in one piece, and who set each value.
+    Config(ConfigArgs),
+    /// Show every field in which two recipes, plans, runs or keys differ.
+    Diff(DiffArgs),
     /// Report on a run.
     Report(ReportArgs),
     /// Let a model answer the rows of a file.

@@ -4,7 +4,8 @@ use crate::args::Verb;
 use crate::exit::{Exit, Failure};
 use crate::paint::Paint;
 use crate::{
-    check, completions, compute, explain, grade, graph, init, kinds, plan, report, run, schema, verify_model, worker,
+    check, completions, compute, config, diff, explain, grade, graph, init, kinds, plan, report, run, schema,
+    verify_model, worker,
 };
 
 /// Does what was asked.
@@ -19,6 +20,8 @@ pub fn call(verb: &Verb, paint: Paint) -> Result<Exit, Failure> {
         Verb::Plan(args) => plan::run(args, paint),
         Verb::Run(args) => run::run(args, paint),
         Verb::Explain(args) => explain::run(args, paint),
+        Verb::Config(args) => config::run(args, paint),
+        Verb::Diff(args) => diff::run(args, paint),
         Verb::Report(args) => report::run(args, paint),
         Verb::Generate(args) => compute::generate(args, paint),
         Verb::Chat(args) => compute::chat(args, paint),

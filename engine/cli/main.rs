@@ -7,6 +7,8 @@ mod chat;
 mod check;
 mod completions;
 mod compute;
+mod config;
+mod diff;
 mod dispatch;
 mod exit;
 mod explain;

@@ -6,6 +6,7 @@
 
 mod clock;
 pub mod diagnostic;
+pub mod diff;
 pub mod exec;
 pub mod fs;
 pub mod graph;

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::source::{At, SourceId, Sources, Span};
 use super::tree::{self, Entry, Node, Table};
-use super::{Overrides, set};
+use super::{Overrides, Texts, set};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::fs;
 
-const COMMAND_LINE: &str = "command line";
+pub(super) const COMMAND_LINE: &str = "command line";
 
 /// A recipe's values before anybody asks what they mean.
 pub(super) struct Composed {
@@ -26,7 +26,7 @@ pub(super) struct Composed {
 }
 
 /// Reads a recipe's file, what it extends, and what the command line lays over it.
-pub(super) fn compose(file: &Path, overrides: &Overrides) -> Composed {
+pub(super) fn compose(file: &Path, overrides: &Overrides, texts: Texts<'_>) -> Composed {
     let composed = Composed {
         sources: Sources::default(),
         table: Table::default(),
@@ -34,7 +34,7 @@ pub(super) fn compose(file: &Path, overrides: &Overrides) -> Composed {
         whole: true,
         mistakes: Vec::new(),
     };
-    let mut composer = Composer { composed, open: Vec::new() };
+    let mut composer = Composer { composed, texts, open: Vec::new() };
     composer.composed.file = composer.file(file, None);
     for overlay in &overrides.overlays {
         let name = overlay.display().to_string();
@@ -45,13 +45,14 @@ pub(super) fn compose(file: &Path, overrides: &Overrides) -> Composed {
     composer.composed
 }
 
-struct Composer {
+struct Composer<'a> {
     composed: Composed,
+    texts: Texts<'a>,
     /// Files being read, outermost first: a file that extends one of them extends itself.
     open: Vec<PathBuf>,
 }
 
-impl Composer {
+impl Composer<'_> {
     /// Lays a file, and before it what it extends, over what is there.
     fn file(&mut self, path: &Path, asked_by: Option<Span>) -> Option<SourceId> {
         let identity = fs::absolute(path);
@@ -61,12 +62,12 @@ impl Composer {
             self.refuse(Diagnostic::error("extends", message), asked_by, "", "remove one of these `extends`");
             return None;
         }
-        let text = match fs::read_to_string(path) {
+        let text = match (self.texts)(path) {
             Ok(text) => text,
             Err(error) => {
                 let by_file = asked_by.filter(|span| self.composed.sources.get(span.source).name != COMMAND_LINE);
                 let help = by_file.map_or("", |_| "paths in `extends` start from the file that says them");
-                self.refuse(Diagnostic::error("unreadable", error.to_string()), asked_by, "asked for here", help);
+                self.refuse(Diagnostic::error("unreadable", error), asked_by, "asked for here", help);
                 return None;
             }
         };

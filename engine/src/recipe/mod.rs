@@ -2,6 +2,7 @@
 //! whether a stage's kind exists, or what `cold_start.model` means, is the graph's business.
 
 mod compose;
+mod config;
 mod fields;
 mod interpolate;
 mod read;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use config::{Config, Line};
 pub use read::ROW_FIELDS;
 pub use schema::schema;
 pub use source::{At, Position, Source, SourceId, Sources, Span};
@@ -24,6 +26,7 @@ pub(crate) use interpolate::{Each, Scope};
 pub(crate) use tree::{Entry, Node, Table};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::fs;
 use crate::stage::{DataView, ModelType, Role, Runtime};
 
 /// The recipe format that this version reads.
@@ -38,6 +41,14 @@ pub struct Overrides {
     pub set: Vec<String>,
     /// Dotted keys to remove before the edits.
     pub unset: Vec<String>,
+}
+
+/// Where the texts of a recipe come from: the disk, or an earlier revision of it.
+pub type Texts<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
+
+/// The texts on the disk.
+pub fn on_disk(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| error.to_string())
 }
 
 /// A `[models.x]` entry.
@@ -124,7 +135,15 @@ impl Recipe {
     /// Some text can't be read or is not TOML. Everything else that is wrong is found by [`crate::graph::check`],
     /// together with its own findings.
     pub fn load(file: &Path, overrides: &Overrides) -> Result<Self, Diagnostics> {
-        read::recipe(file, compose::compose(file, overrides))
+        Self::load_from(file, overrides, &on_disk)
+    }
+
+    /// [`Self::load`] with texts from elsewhere; paths in them mean what they would mean on the disk.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_from(file: &Path, overrides: &Overrides, texts: Texts<'_>) -> Result<Self, Diagnostics> {
+        read::recipe(file, compose::compose(file, overrides, texts))
     }
 
     /// `[recipe] name`, or the name of the file.

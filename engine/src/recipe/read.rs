@@ -85,7 +85,7 @@ pub(super) fn recipe(file: &Path, composed: Composed) -> Result<Recipe, Diagnost
 
 /// Replaces every reference but the `${each}` of stages that have one, warns of parameters that nothing names, and gives
 /// the parameters.
-fn interpolate(table: &mut Table, dir: &str, seed: i64, mistakes: &mut Vec<Diagnostic>) -> Table {
+pub(super) fn interpolate(table: &mut Table, dir: &str, seed: i64, mistakes: &mut Vec<Diagnostic>) -> Table {
     let mut params = match table.get("params").map(|entry| &entry.value) {
         Some(At { value: Node::Table(params), .. }) => params.clone(),
         Some(other) => {

@@ -66,6 +66,21 @@ impl Store {
         Ok(None)
     }
 
+    /// Every committed entry whose key begins with these hex digits, at least four of them.
+    pub fn entries_of(&self, digits: &str) -> Result<Vec<Artifact>, StoreError> {
+        let mut found = Vec::new();
+        let hex = digits.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
+        if !(4..=64).contains(&digits.len()) || !hex {
+            return Ok(found);
+        }
+        let near = |short: &str| short.starts_with(digits) || digits.starts_with(short);
+        for name in self.index()?.by_short_key.iter().filter(|(short, _)| near(short)).flat_map(|(_, names)| names) {
+            let artifact = Artifact::read(&self.root.join(name))?;
+            found.extend(artifact.filter(|artifact| artifact.manifest().key.hex().starts_with(digits)));
+        }
+        Ok(found)
+    }
+
     /// The newest entry that a stage of this name made.
     pub fn latest(&self, index: &Index, stage: &str) -> Result<Option<Artifact>, StoreError> {
         let mut latest: Option<Artifact> = None;
