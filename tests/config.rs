@@ -43,7 +43,11 @@ fn keys(dir: &Path, recipe: &str, layers: &[&str]) -> Vec<String> {
 fn every_shipped_recipe_in_one_piece_is_the_same_recipe() {
     let dir = recipes();
     let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    for name in names.iter().filter_map(|name| name.to_str()).filter(|name| name.ends_with(".toml")) {
+    for name in names
+        .iter()
+        .filter_map(|name| name.to_str())
+        .filter(|name| Path::new(name).extension().is_some_and(|it| it == "toml"))
+    {
         let expected = keys(dir.path(), name, &[]);
         for flags in [&[][..], &["--origin"], &["--resolved"], &["--resolved", "--origin"]] {
             let called = call(dir.path(), &[&["config", name], flags].concat());
