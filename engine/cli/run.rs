@@ -7,7 +7,7 @@ use curricle_engine::exec::{
     Executor, InProcess, Interrupt, Ledger, Outcome, Receipt, Run, RunEvent, Subprocess, execute, preflight,
 };
 use curricle_engine::fs::{self, Appender};
-use curricle_engine::report::{Report, build, duration};
+use curricle_engine::report::{Report, build, duration, table};
 use curricle_engine::store::Store;
 use curricle_stages::{KINDS, device};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -100,9 +100,9 @@ fn conclude(args: &RunArgs, receipt: &Receipt, dir: &Path, paint: Paint) -> Resu
 }
 
 fn text(report: &Report, receipt: &Receipt, dir: &Path, paint: Paint) -> String {
-    let mut text = String::new();
+    let mut text = if report.is_folded() { table(&report.variant_rows()) } else { String::new() };
     let width = receipt.stages.iter().map(|stage| stage.stage.chars().count()).max().unwrap_or_default();
-    for stage in &receipt.stages {
+    for stage in receipt.stages.iter().filter(|_| !report.is_folded()) {
         let pad = " ".repeat(width - stage.stage.chars().count());
         let time = stage.wall_s.map_or_else(String::new, duration);
         let place = stage.artifact.as_deref().map_or_else(String::new, |path| relative(path).display().to_string());
@@ -110,12 +110,10 @@ fn text(report: &Report, receipt: &Receipt, dir: &Path, paint: Paint) -> String 
         text += line.trim_end();
         text.push('\n');
     }
-    if !report.evaluations.is_empty() {
-        text += &format!("\n{}", report.metrics_table());
+    if report.is_folded() {
+        report.troubles().iter().for_each(|line| text += &format!("{line}\n"));
     }
-    if !report.comparisons.is_empty() {
-        text += &format!("\n{}", report.comparisons_table());
-    }
+    text += &report.to_summary();
     let all_reused = receipt.stages.iter().all(|stage| stage.status == curricle_engine::exec::Status::Reused);
     let how = if all_reused { "everything reused" } else { "run" };
     let took = format!("{how}, {}", duration(receipt.wall_s));

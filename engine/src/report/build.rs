@@ -2,28 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::measure::{self, Item, Metrics};
-use super::{
-    Comparison, Evaluation, Measured, Report, ReportError, StageRow, bootstrap_mean, paired_bootstrap, wilson,
-};
-use crate::exec::{Receipt, StageReceipt};
+use super::arms::{self, over_seeds, paired, shown};
+use super::evaluated::{Column, Pool, Scored, Variant, variants};
+use super::{Comparison, Evaluation, Report, ReportError, StageRow, StagesOf, curves};
+use crate::exec::{Receipt, StageReceipt, Status};
 use crate::plan::Reason;
-use crate::stage::ArtifactKind;
 
-/// Reads what the run's evaluations measured and compares it.
+/// Reads what the run's stages went through and its evaluations measured, and compares it.
 ///
 /// # Errors
 ///
 /// A metrics artifact that is gone or is not what it should be.
 pub fn build(receipt: &Receipt) -> Result<Report, ReportError> {
-    let mut measured = Vec::new();
-    for stage in &receipt.stages {
-        let ports = stage.outputs.iter().filter(|(_, kind)| **kind == ArtifactKind::Metrics);
-        for (port, artifact) in ports.filter_map(|(port, _)| Some((port, stage.artifact.as_ref()?))) {
-            let (metrics, items) = measure::read(&artifact.join("artifact").join(port))?;
-            measured.push(Scored { stage, metrics, items });
-        }
-    }
+    let variants = variants(receipt);
+    let pool = Pool::read(receipt)?;
+    let base = &variants[..1];
+    let of_base = pool.columns(base);
+    let arms = (variants.len() > 1).then(|| {
+        let mut columns = pool.columns(&variants);
+        columns.extend(pool.last_columns(&variants, &columns));
+        arms::compare(&pool, &variants, &columns)
+    });
+    let (curves, alerts) = curves::read(receipt, &variants)?;
     Ok(Report {
         schema_version: 1,
         recipe: receipt.recipe.clone(),
@@ -32,8 +32,12 @@ pub fn build(receipt: &Receipt) -> Result<Report, ReportError> {
         wall_s: receipt.wall_s,
         outcome: receipt.outcome,
         stages: receipt.stages.iter().map(stage_row).collect(),
-        evaluations: measured.iter().map(Scored::evaluation).collect(),
-        comparisons: comparisons(&measured),
+        by_variant: variants.iter().map(stages_of).collect(),
+        evaluations: of_base.iter().map(|column| evaluation(&pool, &base[0], column)).collect(),
+        comparisons: comparisons(&pool, &base[0], &of_base),
+        arms,
+        curves,
+        alerts,
     })
 }
 
@@ -49,87 +53,58 @@ fn stage_row(stage: &StageReceipt) -> StageRow {
     }
 }
 
-/// One evaluation with its items.
-struct Scored<'a> {
-    stage: &'a StageReceipt,
-    metrics: Metrics,
-    items: Vec<Item>,
+fn stages_of(variant: &Variant<'_>) -> StagesOf {
+    let mut counts: BTreeMap<Status, usize> = BTreeMap::new();
+    let mut wall_s = 0.0;
+    for (_, stage) in variant.arms.iter().flat_map(|arm| &arm.stages) {
+        *counts.entry(stage.status).or_default() += 1;
+        wall_s += stage.wall_s.unwrap_or_default();
+    }
+    StagesOf { variant: shown(variant.name).to_owned(), seeds: variant.arms.len(), counts, wall_s }
 }
 
-impl Scored<'_> {
-    fn subject(&self) -> String {
-        match self.references(ArtifactKind::Model).first() {
-            Some(reference) => reference.strip_suffix(".model").unwrap_or(reference).to_owned(),
-            None => self.stage.stage.clone(),
-        }
-    }
-
-    fn references(&self, kind: ArtifactKind) -> Vec<&str> {
-        let inputs = self.stage.inputs.values().filter(|input| input.kind == kind);
-        inputs.map(|input| input.reference.as_str()).collect()
-    }
-
-    /// Equal for evaluations of the same rows.
-    fn data(&self) -> BTreeSet<&str> {
-        let inputs = self.stage.inputs.values().filter(|input| input.kind == ArtifactKind::Data);
-        inputs.map(|input| input.identity.as_str()).collect()
-    }
-
-    fn evaluation(&self) -> Evaluation {
-        let with_interval = |(name, &value): (&String, &f64)| {
-            let scores: Vec<f64> =
-                self.items.iter().filter(|item| item.counts_for(name)).map(|item| item.score).collect();
-            let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
-            // Only a metric that is the mean of the items' scores can take its interval from them.
-            let of_items = !scores.is_empty() && (mean - value).abs() < 1e-6;
-            let interval = of_items.then(|| interval(&scores));
-            (name.clone(), Measured { value, interval })
-        };
-        Evaluation {
-            stage: self.stage.stage.clone(),
-            subject: self.subject(),
-            data: self.references(ArtifactKind::Data).join(", "),
-            items: self.metrics.items,
-            metrics: self.metrics.metrics.iter().map(with_interval).collect(),
-        }
+/// What the recipe as written showed in one column, over its seeds.
+fn evaluation(pool: &Pool<'_>, base: &Variant<'_>, column: &Column) -> Evaluation {
+    let seeds = pool.cell(base, column);
+    let names: BTreeSet<&String> = seeds.iter().flat_map(|(_, scored)| scored.metrics.metrics.keys()).collect();
+    Evaluation {
+        stage: column.stage.clone(),
+        subject: column.subject.clone(),
+        data: column.data.clone(),
+        items: seeds.iter().map(|(_, scored)| scored.metrics.items).sum(),
+        seeds: seeds.len(),
+        metrics: names.into_iter().filter_map(|name| Some((name.clone(), over_seeds(&seeds, name)?))).collect(),
     }
 }
 
-/// Right-or-wrong scores are a proportion; anything else is resampled.
-fn interval(scores: &[f64]) -> super::Interval {
-    let is = |score: &f64, value: f64| score.total_cmp(&value).is_eq();
-    let right = scores.iter().filter(|score| is(score, 1.0)).count();
-    let wrong = scores.iter().filter(|score| is(score, 0.0)).count();
-    if right + wrong == scores.len() { wilson(right, scores.len()) } else { bootstrap_mean(scores) }
-}
-
-/// Each evaluation against the one before it on the same data: over all items, then by group.
-fn comparisons(measured: &[Scored<'_>]) -> Vec<Comparison> {
+/// Each evaluation against the one before it on the same data: over all items, then by group; over all seeds.
+fn comparisons(pool: &Pool<'_>, base: &Variant<'_>, columns: &[Column]) -> Vec<Comparison> {
     let mut found = Vec::new();
-    for (index, after) in measured.iter().enumerate() {
-        let Some(before) = measured[..index].iter().rev().find(|before| before.data() == after.data()) else {
-            continue;
+    let of = |column: &Column| pool.cell(base, column);
+    for (index, after) in columns.iter().enumerate() {
+        let rows = |column: &Column| {
+            of(column).first().map(|(_, scored)| scored.rows().into_iter().map(str::to_owned).collect::<BTreeSet<_>>())
         };
-        let old: BTreeMap<&str, f64> = before.items.iter().map(|item| (item.id.as_str(), item.score)).collect();
-        let groups: BTreeSet<Option<&str>> = after.items.iter().map(|item| item.group.as_deref()).collect();
+        let Some(before) = columns[..index].iter().rev().find(|before| rows(before) == rows(after)) else { continue };
+        let pairs: Vec<(&Scored<'_>, &Scored<'_>)> =
+            base.arms.iter().filter_map(|arm| Some((pool.find(arm, before)?.1, pool.find(arm, after)?.1))).collect();
+        let items = || pairs.iter().flat_map(|(_, after)| &after.items);
+        let groups: BTreeSet<Option<&str>> = items().map(|item| item.group.as_deref()).collect();
         let named = groups.iter().copied().flatten();
         // One group is the same comparison again.
         let parts = std::iter::once(None).chain(named.filter(|_| groups.len() > 1).map(Some));
         for part in parts {
-            let inside = after.items.iter().filter(|item| part.is_none() || item.group.as_deref() == part);
-            let pairs: Vec<_> = inside.filter_map(|item| Some((*old.get(item.id.as_str())?, item.score))).collect();
-            if pairs.is_empty() {
-                continue;
-            }
-            let (difference, interval) = paired_bootstrap(&pairs);
+            let inside = |item: &super::measure::Item| part.is_none() || item.group.as_deref() == part;
+            let Some((estimate, _)) = paired(&pairs, &inside) else { continue };
             found.push(Comparison {
-                before: before.subject(),
-                after: after.subject(),
-                data: after.references(ArtifactKind::Data).join(", "),
+                before: before.subject.clone(),
+                after: after.subject.clone(),
+                data: after.data.clone(),
                 group: part.unwrap_or("all").to_owned(),
-                items: pairs.len(),
-                difference,
-                interval,
+                items: estimate.items,
+                seeds: estimate.seeds,
+                difference: estimate.mean,
+                interval: estimate.interval,
             });
         }
     }

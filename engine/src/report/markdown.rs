@@ -1,8 +1,7 @@
 //! [`Report`] → text: markdown, whose tables are aligned so that a terminal shows them just as well.
 
-use std::collections::BTreeSet;
-
-use super::{Comparison, Evaluation, Interval, Report, StageRow};
+use super::rows::Rows;
+use super::{ArmTable, Arms, Report};
 use crate::exec::Outcome;
 
 impl Report {
@@ -11,87 +10,119 @@ impl Report {
         let mut text = format!("# {}\n\n{}\n", self.recipe, self.headline());
         text += &format!("\n## Stages\n\n{}", self.stages_table());
         if !self.evaluations.is_empty() {
-            text += &format!("\n## Metrics\n\n{}\nBrackets: 95 % interval over items.\n", self.metrics_table());
+            text += &format!("\n## Metrics{}\n\n{}\n{}\n", self.of_base(), self.metrics_table(), self.about_metrics());
         }
         if !self.comparisons.is_empty() {
             text += &format!(
-                "\n## What each stage added\n\n{}\nDifference on the same items; 95 % interval by paired bootstrap over \
-                 items (10,000 resamples). `*`: the interval excludes zero.\n",
-                self.comparisons_table()
+                "\n## What each stage added{}\n\n{}\n{}\n",
+                self.of_base(),
+                self.comparisons_table(),
+                self.about_comparisons()
             );
+        }
+        if let Some(arms) = &self.arms {
+            text += &format!("\n## Arms\n\n{}", variants(arms));
+            for part in &arms.tables {
+                text += &format!("\n### {}\n\n{}", part.metric, arm_tables(part));
+            }
+            text += &format!("\n{}\n", arms.method());
+        }
+        let curves = self.curved_stages();
+        if !curves.is_empty() {
+            text += "\n## Curves\n\nMeans over a twentieth of the steps each, then over seeds; the bars of a number share one scale.\n";
+        }
+        for (stage, steps) in curves {
+            text += &format!("\n### {stage}, {steps} steps\n\n{}", markdown(&self.curve_rows(stage)));
+        }
+        if !self.alerts.is_empty() {
+            text += &format!("\n## Alerts\n\n{}", markdown(&self.alert_rows()));
         }
         text
     }
 
+    /// What a terminal shows when a run ends: of everything the part that fits.
+    pub fn to_summary(&self) -> String {
+        let mut text = String::new();
+        let Some(arms) = &self.arms else {
+            if !self.evaluations.is_empty() {
+                text += &format!("\n{}", self.metrics_table());
+            }
+            if !self.comparisons.is_empty() {
+                text += &format!("\n{}", self.comparisons_table());
+            }
+            return text + &self.folded_alerts();
+        };
+        for part in arms.tables.iter().filter(|table| table.metric == "accuracy") {
+            text += &format!("\naccuracy\n{}", arm_tables(part));
+        }
+        for curve in self.curves.iter().filter(|curve| curve.metric == "reward") {
+            text += &format!("\nreward of {}, {} steps\n", curve.stage, curve.steps);
+            let labels: Vec<String> = curve.lines.iter().map(super::CurveLine::label).collect();
+            let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or_default();
+            for (line, label) in curve.lines.iter().zip(&labels) {
+                let pad = " ".repeat(width - label.chars().count());
+                let ends = [0.0, 1.0].map(|share| line.at(share).map_or_else(String::new, super::rows::short));
+                text += &format!("  {label}{pad}  {}  {} → {}\n", line.spark(curve.range()), ends[0], ends[1]);
+            }
+        }
+        text + &self.folded_alerts()
+    }
+
+    fn folded_alerts(&self) -> String {
+        let lines = self.alert_lines();
+        if lines.is_empty() { String::new() } else { format!("\nalerts\n  {}\n", lines.join("\n  ")) }
+    }
+
+    /// Stages, aligned: each, or where there are many, how many of each variant ended how.
+    fn stages_table(&self) -> String {
+        if self.is_folded() {
+            let troubles = match self.troubles() {
+                none if none.is_empty() => String::new(),
+                lines => format!("\n- {}\n", lines.join("\n- ")),
+            };
+            return markdown(&self.stage_rows()) + &troubles;
+        }
+        let mut rows = self.stage_rows();
+        for row in rows.iter_mut().skip(1) {
+            row[4] = format!("`{}`", row[4]);
+        }
+        markdown(&rows)
+    }
+
     /// Metrics × subjects, aligned.
     pub fn metrics_table(&self) -> String {
-        let data: BTreeSet<&str> = self.evaluations.iter().map(|evaluation| evaluation.data.as_str()).collect();
-        let names: BTreeSet<&str> =
-            self.evaluations.iter().flat_map(|evaluation| evaluation.metrics.keys().map(String::as_str)).collect();
-        let title = |evaluation: &Evaluation| match data.len() {
-            0 | 1 => evaluation.subject.clone(),
-            _ => format!("{} on {}", evaluation.subject, evaluation.data),
-        };
-        let mut head = vec!["metric".to_owned()];
-        head.extend(self.evaluations.iter().map(title));
-        let mut rows = vec![head];
-        for name in names {
-            let mut row = vec![name.to_owned()];
-            row.extend(self.evaluations.iter().map(|evaluation| match evaluation.metrics.get(name) {
-                None => String::new(),
-                Some(measured) => match measured.interval {
-                    None => number(measured.value),
-                    Some(interval) => format!("{} {}", number(measured.value), range(interval, number)),
-                },
-            }));
-            rows.push(row);
-        }
-        let mut items = vec!["items".to_owned()];
-        items.extend(self.evaluations.iter().map(|evaluation| evaluation.items.to_string()));
-        rows.push(items);
-        table(&rows)
+        markdown(&self.metric_rows())
     }
 
     /// Before → after, aligned.
     pub fn comparisons_table(&self) -> String {
-        let several = self.comparisons.windows(2).any(|pair| pair[0].data != pair[1].data);
-        let row = |comparison: &Comparison| {
-            let items = match comparison {
-                Comparison { group, .. } if !several => group.clone(),
-                Comparison { data, group, .. } if group == "all" => data.clone(),
-                Comparison { data, group, .. } => format!("{data}, {group}"),
-            };
-            let mark = if comparison.is_significant() { " *" } else { "" };
-            vec![
-                format!("{} → {}", comparison.before, comparison.after),
-                items,
-                comparison.items.to_string(),
-                format!("{} {}{mark}", signed(comparison.difference), range(comparison.interval, signed)),
-            ]
-        };
-        let head = ["step", "items of", "n", "difference"].map(str::to_owned).to_vec();
-        table(&std::iter::once(head).chain(self.comparisons.iter().map(row)).collect::<Vec<_>>())
+        markdown(&self.comparison_rows())
     }
 
-    fn stages_table(&self) -> String {
-        let row = |stage: &StageRow| {
-            let time = stage.wall_s.map_or_else(String::new, duration);
-            let why = stage.why.iter().map(|why| why.lines().next().unwrap_or_default()).collect::<Vec<_>>().join("; ");
-            let key = format!("`{}`", stage.key);
-            vec![
-                stage.stage.clone(),
-                stage.kind.clone(),
-                stage.status.word().to_owned(),
-                time,
-                key,
-                why.replace('|', "\\|"),
-            ]
-        };
-        let head = ["stage", "kind", "status", "time", "key", "why"].map(str::to_owned).to_vec();
-        table(&std::iter::once(head).chain(self.stages.iter().map(row)).collect::<Vec<_>>())
+    /// Says in a heading whose numbers follow.
+    pub(super) fn of_base(&self) -> &'static str {
+        if self.arms.is_some() { ", recipe as written" } else { "" }
     }
 
-    fn headline(&self) -> String {
+    pub(super) fn about_metrics(&self) -> &'static str {
+        if self.has_seeds() {
+            "Means over seeds. Brackets: 95 % interval over seeds and items by bootstrap (10,000 resamples)."
+        } else {
+            "Brackets: 95 % interval over items."
+        }
+    }
+
+    pub(super) fn about_comparisons(&self) -> &'static str {
+        if self.has_seeds() {
+            "Difference on the same items under the same seed; 95 % interval by paired bootstrap over seeds and items (10,000 \
+             resamples). `*`: the interval excludes zero."
+        } else {
+            "Difference on the same items; 95 % interval by paired bootstrap over items (10,000 resamples). `*`: the interval \
+             excludes zero."
+        }
+    }
+
+    pub(super) fn headline(&self) -> String {
         let outcome = match self.outcome {
             Outcome::Done => "Done".to_owned(),
             Outcome::Failed => "Failed".to_owned(),
@@ -100,6 +131,29 @@ impl Report {
         };
         format!("{outcome} in {}; began {}; curricle {}.", duration(self.wall_s), self.started, self.version)
     }
+}
+
+fn variants(arms: &Arms) -> String {
+    let line = |variant: &super::ArmVariant| {
+        let sets = variant.settings.iter().map(|(path, value)| format!("`{path}` = {value}"));
+        let sets = sets.collect::<Vec<_>>().join(", ");
+        let sets = if sets.is_empty() { "the recipe as written".to_owned() } else { sets };
+        let seeds = variant.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let plural = if variant.seeds.len() == 1 { "" } else { "s" };
+        format!("- {}: {sets}; seed{plural} {seeds}\n", variant.name)
+    };
+    arms.variants.iter().map(line).collect()
+}
+
+fn arm_tables(part: &ArmTable) -> String {
+    let difference = part.difference_rows().map_or_else(String::new, |rows| format!("\n{}", markdown(&rows)));
+    markdown(&part.mean_rows()) + &difference
+}
+
+/// [`table`] of cells that may hold what markdown takes for something else.
+fn markdown(rows: &Rows) -> String {
+    let cell = |cell: &String| cell.replace('|', "\\|").replace('\n', " ");
+    table(&rows.iter().map(|row| row.iter().map(cell).collect()).collect::<Vec<_>>())
 }
 
 /// `0.42 s`, `12 s`, `3 min 20 s`, `2 h 05 min`.
@@ -131,18 +185,6 @@ pub fn table(rows: &[Vec<String>]) -> String {
         }
     }
     text
-}
-
-fn number(value: f64) -> String {
-    format!("{value:.3}")
-}
-
-fn signed(value: f64) -> String {
-    format!("{value:+.3}")
-}
-
-fn range(Interval { low, high }: Interval, write: impl Fn(f64) -> String) -> String {
-    format!("[{}, {}]", write(low), write(high))
 }
 
 #[cfg(test)]

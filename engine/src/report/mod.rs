@@ -1,10 +1,16 @@
-//! Receipt + committed artifacts → [`Report`]: what each stage did, what each evaluation measured, and which differences
-//! are more than chance. Data first; markdown, JSON and the terminal's form are three ways to write it. This room knows
-//! no kind by name: whatever has an output of type metrics was an evaluation.
+//! Receipt + committed artifacts → [`Report`]: what each stage did and went through, what each evaluation measured, how
+//! variants of a recipe compare, and which differences are more than chance. Data first; markdown, HTML, JSON and the
+//! terminal's form are ways to write it. This room knows no kind by name: whatever has an output of type metrics was an
+//! evaluation, whatever made a model was a training.
 
+mod arms;
 mod build;
+mod curves;
+mod evaluated;
+mod hierarchy;
 mod markdown;
 mod measure;
+mod rows;
 mod runs;
 mod statistics;
 #[cfg(test)]
@@ -14,7 +20,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use arms::{ArmCell, ArmDifference, ArmRow, ArmTable, ArmVariant, Arms};
 pub use build::build;
+pub use curves::{Alert, Curve, CurveLine, CurvePoint};
+pub use hierarchy::{Design, Estimate, estimate, holm};
 pub use markdown::{duration, table};
 pub use runs::{find_run, latest_run};
 pub use statistics::{Interval, bootstrap_mean, paired_bootstrap, wilson};
@@ -39,10 +48,35 @@ pub struct Report {
     pub outcome: Outcome,
     /// Every stage.
     pub stages: Vec<StageRow>,
-    /// Every evaluation, in the recipe's order.
+    /// Stages of each variant of the recipe, counted; one entry where it has no variations.
+    #[serde(default)]
+    pub by_variant: Vec<StagesOf>,
+    /// Every evaluation of the recipe as written, in its order.
     pub evaluations: Vec<Evaluation>,
-    /// Consecutive evaluations of the same data, compared item by item.
+    /// Consecutive evaluations of the same data, compared item by item, for the recipe as written.
     pub comparisons: Vec<Comparison>,
+    /// How variants compare; absent where there is one.
+    #[serde(default)]
+    pub arms: Option<Arms>,
+    /// Numbers of training stages over their steps.
+    #[serde(default)]
+    pub curves: Vec<Curve>,
+    /// What detectors noticed.
+    #[serde(default)]
+    pub alerts: Vec<Alert>,
+}
+
+/// The stages of one variant, over all its seeds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StagesOf {
+    /// The variant; `base` for the recipe as written.
+    pub variant: String,
+    /// Seeds.
+    pub seeds: usize,
+    /// Stages by what became of them; a stage that variants share counts for each.
+    pub counts: BTreeMap<Status, usize>,
+    /// Seconds of all its stages, as if none were shared.
+    pub wall_s: f64,
 }
 
 /// One line of the table of stages.
@@ -71,9 +105,12 @@ pub struct Evaluation {
     pub subject: String,
     /// The data, as the recipe says it.
     pub data: String,
-    /// Rows.
+    /// Rows over all seeds.
     pub items: usize,
-    /// Values by name; accuracies carry a 95 % interval over items.
+    /// Seeds.
+    #[serde(default = "one")]
+    pub seeds: usize,
+    /// Values by name, means over seeds; accuracies carry a 95 % interval over items and seeds.
     pub metrics: BTreeMap<String, Measured>,
 }
 
@@ -97,12 +134,19 @@ pub struct Comparison {
     pub data: String,
     /// `all`, or a group of rows.
     pub group: String,
-    /// Rows in both.
+    /// Rows in both, over all seeds.
     pub items: usize,
+    /// Seeds.
+    #[serde(default = "one")]
+    pub seeds: usize,
     /// Mean of after − before.
     pub difference: f64,
-    /// 95 % interval of the mean, paired bootstrap over items.
+    /// 95 % interval of the mean, paired bootstrap over items and seeds.
     pub interval: Interval,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Comparison {

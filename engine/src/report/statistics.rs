@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Resamples of a bootstrap.
-const RESAMPLES: usize = 10_000;
+pub(super) const RESAMPLES: usize = 10_000;
 /// 97.5 % quantile of the standard normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -38,12 +38,17 @@ pub fn bootstrap_mean(values: &[f64]) -> Interval {
     if values.is_empty() {
         return Interval { low: 0.0, high: 0.0 };
     }
-    let mut draws = Draws::new(values.len());
+    let mut draws = Draws::new();
     let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|_| (0..values.len()).map(|_| values[draws.next()]).sum::<f64>() / values.len() as f64)
+        .map(|_| (0..values.len()).map(|_| values[draws.below(values.len())]).sum::<f64>() / values.len() as f64)
         .collect();
-    means.sort_unstable_by(f64::total_cmp);
-    Interval { low: quantile(&means, 0.025), high: quantile(&means, 0.975) }
+    percentiles(&mut means)
+}
+
+/// The middle 95 % of some values.
+pub(super) fn percentiles(values: &mut [f64]) -> Interval {
+    values.sort_unstable_by(f64::total_cmp);
+    Interval { low: quantile(values, 0.025), high: quantile(values, 0.975) }
 }
 
 /// Mean of `after − before` over items that both scored, and its percentile bootstrap: items are drawn as pairs, so what
@@ -62,36 +67,46 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
 }
 
-/// Indices below `bound`, uniform, from blake3's output stream under a fixed name.
-struct Draws {
+/// Uniform draws from blake3's output stream under a fixed name.
+pub(super) struct Draws {
     stream: blake3::OutputReader,
     buffer: [u8; 4096],
     at: usize,
-    bound: u64,
 }
 
 impl Draws {
-    fn new(bound: usize) -> Self {
+    pub fn new() -> Self {
         let stream = blake3::Hasher::new().update(b"curricle bootstrap 1").finalize_xof();
-        Self { stream, buffer: [0; 4096], at: 4096, bound: bound as u64 }
+        Self { stream, buffer: [0; 4096], at: 4096 }
     }
 
-    fn next(&mut self) -> usize {
+    /// A whole number below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        let bound = bound as u64;
         loop {
-            if self.at == self.buffer.len() {
-                self.stream.fill(&mut self.buffer);
-                self.at = 0;
-            }
-            let mut word = [0; 4];
-            word.copy_from_slice(&self.buffer[self.at..self.at + 4]);
-            self.at += 4;
             // Lemire 2019 (ACM TOMACS 29:3): the high half of a product, without the values that would be too frequent.
-            let product = u64::from(u32::from_le_bytes(word)) * self.bound;
-            let threshold = (1_u64 << 32) % self.bound;
-            if product & 0xffff_ffff >= threshold {
+            let product = u64::from(self.word()) * bound;
+            let rest = product & 0xffff_ffff;
+            if rest >= bound || rest >= (1_u64 << 32) % bound {
                 return (product >> 32) as usize;
             }
         }
+    }
+
+    /// A number of at least 0 and below 1, in steps of 2⁻³².
+    pub fn unit(&mut self) -> f64 {
+        f64::from(self.word()) / 4_294_967_296.0
+    }
+
+    fn word(&mut self) -> u32 {
+        if self.at == self.buffer.len() {
+            self.stream.fill(&mut self.buffer);
+            self.at = 0;
+        }
+        let mut word = [0; 4];
+        word.copy_from_slice(&self.buffer[self.at..self.at + 4]);
+        self.at += 4;
+        u32::from_le_bytes(word)
     }
 }
 
@@ -119,16 +134,18 @@ mod tests {
 
     #[test]
     fn draws_are_uniform_and_always_the_same() {
-        let mut draws = Draws::new(5);
+        let mut draws = Draws::new();
         let mut counts = [0_u32; 5];
         for _ in 0..50_000 {
-            counts[draws.next()] += 1;
+            counts[draws.below(5)] += 1;
         }
         // Standard deviation of each count: √(50000 · 0.2 · 0.8) = 89; five of them.
         assert!(counts.iter().all(|&count| count.abs_diff(10_000) < 450), "{counts:?}");
-        let first =
-            |bound| (0..8).map(|_| 0).scan(Draws::new(bound), |draws, _: i32| Some(draws.next())).collect::<Vec<_>>();
-        assert_eq!(first(1000), first(1000));
+        let first = || {
+            let mut draws = Draws::new();
+            [(); 8].map(|()| draws.below(1000))
+        };
+        assert_eq!(first(), first());
     }
 
     #[test]

@@ -1,3 +1,5 @@
+mod arms;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -30,7 +32,7 @@ fn evaluation(root: &Path, model: &str, data: &str, scores: &[u8]) -> StageRecei
     fs::write(&metrics.join("items.jsonl"), scores.iter().enumerate().map(item).collect::<String>()).unwrap();
     let input = |reference: &str, kind| InputReceipt { reference: reference.into(), kind, identity: reference.into() };
     StageReceipt {
-        stage: format!("score[{model}]"),
+        stage: if data == "test" { format!("score[{model}]") } else { format!("score[{model}] on {data}") },
         kind: "evaluate".into(),
         key: key(),
         status: Status::Ran,
