@@ -60,10 +60,9 @@ fn describe(path: &Path, result: Result<(Recipe, Checked), Diagnostics>, paint: 
                 paint.say("");
             }
             let counted = summary(&checked.warnings);
-            let stages = checked.graph.stages().len();
-            let unit = if stages == 1 { "stage" } else { "stages" };
+            let size = checked.graph.size();
             let rest = if counted.is_empty() { String::new() } else { format!(", {counted}") };
-            paint.say(&format!("{} {}: {stages} {unit}{rest}", paint.err_tint(Tint::Green, "ok"), path.display()));
+            paint.say(&format!("{} {}: {size}{rest}", paint.err_tint(Tint::Green, "ok"), path.display()));
         }
         Err(diagnostics) => {
             paint.diagnostics(&diagnostics);

@@ -15,6 +15,7 @@ pub mod recipe;
 pub mod report;
 pub mod stage;
 pub mod store;
+mod vary;
 
 #[cfg(test)]
 mod testing;

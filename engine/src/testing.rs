@@ -187,7 +187,7 @@ impl Sketch {
     }
 
     pub fn graph(self) -> Graph {
-        Graph { name: "sketch".into(), stages: self.stages }
+        Graph { name: "sketch".into(), stages: self.stages, arms: Vec::new() }
     }
 
     fn input(&self, reference: &str) -> Input {

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::history::{HISTORY, Writer};
-use super::receipt::{InputReceipt, Outcome, Receipt, StageReceipt, Status};
+use super::receipt::{ArmReceipt, InputReceipt, Outcome, Receipt, StageReceipt, Status};
 use super::{Executor, Happening, Interrupt, Job, RunEvent, StageEvent};
 use crate::clock;
-use crate::graph::{Graph, Origin, StageId, StageNode};
+use crate::graph::{Arm, Graph, Label, Origin, StageId, StageNode};
 use crate::plan::{Decision, Missing, Plan, Reason, Step};
 use crate::stage::{InputArtifact, Runtime, StageError, StageRequest};
 use crate::store::{Artifact, Claim, Lookup, Store, StoreError};
@@ -384,8 +384,14 @@ impl<'a> Scheduler<'a> {
             wall_s,
             outcome: self.outcome,
             stages: stages.collect(),
-            arms: Vec::new(),
+            arms: self.run.graph.arms().iter().map(|arm| self.arm_receipt(arm)).collect(),
         }
+    }
+
+    fn arm_receipt(&self, arm: &Arm) -> ArmReceipt {
+        let Label { name, ablation, variant, seed, settings } = arm.label.clone();
+        let place = |(stage, id): (&String, &StageId)| (stage.clone(), self.run.plan.step(*id).name.clone());
+        ArmReceipt { name, ablation, variant, seed, settings, stages: arm.stages.iter().map(place).collect() }
     }
 
     fn stage_receipt(&self, step: &Step, state: &State) -> StageReceipt {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::expand::{self, Draft};
 use super::resolve::{self, Decoded, Edge, From, World};
-use super::{Checked, Graph, Input, Origin, StageId, StageNode, order, params};
+use super::{Checked, Graph, Input, Origin, StageId, StageNode, family, order, params};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, suggest};
 use crate::recipe::{Node, Recipe, Span};
 use crate::stage::{AnyKind, ArtifactType, PortTypes, Problem, ProblemAt, Role, Runtime};
@@ -17,7 +17,11 @@ use crate::stage::{AnyKind, ArtifactType, PortTypes, Problem, ProblemAt, Role, R
 /// Every mistake, if there is one that is an error; warnings and notes come along either way.
 pub fn check(recipe: &Recipe, kinds: &[&'static dyn AnyKind]) -> Result<Checked, Diagnostics> {
     let mut mistakes = recipe.mistakes.clone();
-    let graph = Checker::new(recipe, kinds, &mut mistakes).graph(&mut mistakes);
+    let mut graph = Checker::new(recipe, kinds, &mut mistakes).graph(&mut mistakes);
+    // Arms differ little: while the recipe as written is wrong, most would repeat what is wrong with it.
+    if graph.is_some() && mistakes.iter().all(|mistake| mistake.severity != Severity::Error) {
+        graph = family::family(recipe, kinds, &mut mistakes).or(graph);
+    }
     let failed = mistakes.iter().any(|mistake| mistake.severity == Severity::Error);
     if failed {
         // What nothing uses is often what a misspelt name meant.
@@ -30,7 +34,7 @@ pub fn check(recipe: &Recipe, kinds: &[&'static dyn AnyKind]) -> Result<Checked,
     }
 }
 
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     recipe: &'a Recipe,
     drafts: Vec<Draft<'a>>,
     decoded: Vec<Option<Decoded>>,
@@ -40,7 +44,7 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    fn new(recipe: &'a Recipe, kinds: &[&'static dyn AnyKind], mistakes: &mut Vec<Diagnostic>) -> Self {
+    pub(super) fn new(recipe: &'a Recipe, kinds: &[&'static dyn AnyKind], mistakes: &mut Vec<Diagnostic>) -> Self {
         let drafts = expand::expand(recipe, mistakes);
         let names = expand::names(&drafts);
         let by_name: BTreeMap<_, _> = kinds.iter().map(|kind| (kind.name(), *kind)).collect();
@@ -58,7 +62,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Orders stages and lets types flow; none if some stage can't be had.
-    fn graph(mut self, mistakes: &mut Vec<Diagnostic>) -> Option<Graph> {
+    pub(super) fn graph(mut self, mistakes: &mut Vec<Diagnostic>) -> Option<Graph> {
         let needs: Vec<Vec<usize>> = (0..self.drafts.len()).map(|own| self.needs(own)).collect();
         for circle in order::circles(&needs) {
             mistakes.push(self.circle(&circle));
@@ -67,6 +71,7 @@ impl<'a> Checker<'a> {
         let mut places = vec![None; self.drafts.len()];
         let mut stages: Vec<StageNode> = Vec::with_capacity(order.len());
         let mut outputs: Vec<Option<PortTypes>> = (0..self.drafts.len()).map(|_| None).collect();
+        let mut reseeded = vec![false; self.drafts.len()];
         for own in order {
             let Some(decoded) = self.decoded[own].take() else { continue };
             let Some(inputs) = self.inputs(own, &outputs, &places, mistakes) else { continue };
@@ -74,6 +79,7 @@ impl<'a> Checker<'a> {
             let (made, problems) = decoded.stage.types(&types);
             mistakes.extend(problems.into_iter().map(|problem| self.problem(own, problem)));
             let id = StageId(stages.len());
+            let seed = self.seed(own, &mut reseeded);
             places[own] = Some(id);
             outputs[own] = Some(made.clone());
             stages.push(StageNode {
@@ -85,11 +91,21 @@ impl<'a> Checker<'a> {
                 inputs,
                 outputs: made,
                 after: self.after[own].iter().filter_map(|&other| places[other]).collect(),
-                seed: self.recipe.seed,
+                seed,
                 runtime: self.runtimes[own].clone(),
             });
         }
-        (stages.len() == self.drafts.len()).then(|| Graph { name: self.recipe.name.clone(), stages })
+        (stages.len() == self.drafts.len()).then(|| Graph { name: self.recipe.name.clone(), stages, arms: Vec::new() })
+    }
+
+    /// The seed of a stage; `reseeded` knows of those before it whether they have the seed of an arm.
+    fn seed(&self, own: usize, reseeded: &mut [bool]) -> u64 {
+        let Some(reseed) = &self.recipe.reseed else { return self.recipe.seed };
+        let draft = &self.drafts[own];
+        let is_named = reseed.from.iter().any(|name| *name == draft.name || *name == draft.entry.name.value);
+        let reads = |edge: &Edge| matches!(edge.from, From::Draft { index, .. } if reseeded[index]);
+        reseeded[own] = is_named || self.edges[own].iter().any(reads);
+        if reseeded[own] { reseed.seed } else { self.recipe.seed }
     }
 
     fn needs(&self, own: usize) -> Vec<usize> {

@@ -6,18 +6,20 @@
 mod check;
 mod expand;
 mod facts;
+mod family;
 mod order;
 mod params;
 pub mod render;
 mod resolve;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 pub use check::check;
 
 use crate::diagnostic::Diagnostics;
 use crate::stage::{AnyKind, AnyStage, ArtifactType, DataView, PortTypes, Ports, Runtime};
+pub use crate::vary::Label;
 
 /// A stage's place in [`Graph::stages`]; stages stand in topological order, ties in the order of the recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,16 +104,62 @@ pub struct Checked {
 }
 
 /// A recipe that can be planned: every reference resolves, every edge fits.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Graph {
     pub(crate) name: String,
     pub(crate) stages: Vec<StageNode>,
+    pub(crate) arms: Vec<Arm>,
+}
+
+/// A variation of a recipe. Arms share the stages that are the same work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arm {
+    /// What it is called and what it changes.
+    pub label: Label,
+    /// Other names under which the recipe asks for it.
+    pub also: Vec<String>,
+    /// Its stages by their names within the arm.
+    pub stages: BTreeMap<String, StageId>,
+    /// Stages that it has not because what they read from is left out.
+    pub without: Vec<String>,
 }
 
 impl Graph {
     /// `[recipe] name`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Every arm, the recipe as written first if it is one; empty for a recipe without variation.
+    pub fn arms(&self) -> &[Arm] {
+        &self.arms
+    }
+
+    /// Names of the arms without their seeds, each once.
+    pub fn variants(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        let mut seen = BTreeSet::new();
+        names.extend(self.arms.iter().map(|arm| arm.label.variant.as_str()).filter(|name| seen.insert(*name)));
+        names
+    }
+
+    /// `7 arms × 5 seeds, 61 stages (245 by hand)`: how much there is, and how much there would be if every arm were a
+    /// recipe of its own.
+    pub fn size(&self) -> String {
+        let unit = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        let stages = unit(self.stages.len(), "stage");
+        if self.arms.is_empty() {
+            return stages;
+        }
+        let variants = self.variants().len();
+        let seeds = self.arms.iter().map(|arm| arm.label.seed).collect::<BTreeSet<_>>().len();
+        let times = if seeds > 1 { format!(" × {}", unit(seeds, "seed")) } else { String::new() };
+        format!("{}{times}, {stages} ({} by hand)", unit(variants, "arm"), self.by_hand())
+    }
+
+    /// Stages that there would be if every arm were a recipe of its own.
+    pub fn by_hand(&self) -> usize {
+        if self.arms.is_empty() { self.stages.len() } else { self.arms.iter().map(|arm| arm.stages.len()).sum() }
     }
 
     /// Every stage, producers before consumers.

@@ -1,8 +1,9 @@
-//! Files and command-line edits → one tree: `extends`, then the file, then overlays, then `--unset`, then `--set`. Knows
-//! the keys `extends` and `unset` and no other.
+//! Files and command-line edits → one tree: `extends`, then the chosen scale, then the file, then overlays, then `--unset`,
+//! then `--set`. Knows the keys `extends`, `unset`, `scale` and `scales`, and no other.
 
 use std::path::{Path, PathBuf};
 
+use super::scale::Scales;
 use super::source::{At, SourceId, Sources, Span};
 use super::tree::{self, Entry, Node, Table};
 use super::{Overrides, Texts, set};
@@ -19,6 +20,8 @@ pub(super) struct Composed {
     pub table: Table,
     /// The recipe's own file; none if it could not be read.
     pub file: Option<SourceId>,
+    /// Names below `[scales]`, in the order in which they were read.
+    pub scales: Vec<String>,
     /// Did every text parse?
     pub whole: bool,
     /// What was wrong.
@@ -31,17 +34,28 @@ pub(super) fn compose(file: &Path, overrides: &Overrides, texts: Texts<'_>) -> C
         sources: Sources::default(),
         table: Table::default(),
         file: None,
+        scales: Vec::new(),
         whole: true,
         mistakes: Vec::new(),
     };
-    let mut composer = Composer { composed, texts, open: Vec::new() };
-    composer.composed.file = composer.file(file, None);
+    let mut composer = Composer { composed, texts, open: Vec::new(), scales: Scales::default() };
+    let dir = file.parent().unwrap_or(Path::new(""));
+    // The scale has to be known before the first file is read.
+    let (scales, edits): (Vec<_>, Vec<_>) = overrides.set.iter().partition(|edit| is_scale(edit));
+    composer.edits(&scales, dir);
+    composer.composed.file = composer.file(file, None, None);
     for overlay in &overrides.overlays {
         let name = overlay.display().to_string();
         let asked_by = composer.composed.sources.add(COMMAND_LINE, Path::new(""), format!("-f {name}"));
-        composer.file(overlay, Some(Span::new(asked_by, 3..3 + name.len())));
+        composer.file(overlay, Some(Span::new(asked_by, 3..3 + name.len())), None);
     }
-    composer.edits(overrides, file.parent().unwrap_or(Path::new("")));
+    for key in &overrides.unset {
+        let source = composer.composed.sources.add(COMMAND_LINE, dir, format!("--unset {key}"));
+        composer.unset(key, Span::new(source, 8..8 + key.len()));
+    }
+    composer.edits(&edits, dir);
+    composer.composed.scales = composer.scales.names();
+    composer.scales.finish(&mut composer.composed.mistakes);
     composer.composed
 }
 
@@ -50,11 +64,12 @@ struct Composer<'a> {
     texts: Texts<'a>,
     /// Files being read, outermost first: a file that extends one of them extends itself.
     open: Vec<PathBuf>,
+    scales: Scales,
 }
 
 impl Composer<'_> {
     /// Lays a file, and before it what it extends, over what is there.
-    fn file(&mut self, path: &Path, asked_by: Option<Span>) -> Option<SourceId> {
+    fn file(&mut self, path: &Path, asked_by: Option<Span>, scale: Option<&At<String>>) -> Option<SourceId> {
         let identity = fs::absolute(path);
         if self.open.contains(&identity) {
             let names: Vec<_> = self.open.iter().chain([&identity]).map(|path| file_name(path)).collect();
@@ -73,31 +88,40 @@ impl Composer<'_> {
         };
         let dir = path.parent().unwrap_or(Path::new("")).to_owned();
         let source = self.composed.sources.add(path.display().to_string(), &dir, text.as_str());
-        let Some(mut table) = tree::parse(&text, source, 0, &mut self.composed.mistakes) else {
+        let Some(table) = tree::parse(&text, source, 0, &mut self.composed.mistakes) else {
             self.composed.whole = false;
             return Some(source);
         };
         self.open.push(identity);
-        for base in self.names(&mut table, "extends") {
-            self.file(&dir.join(&base.value), Some(base.span));
-        }
+        self.layer(table, &dir, scale);
         self.open.pop();
+        Some(source)
+    }
+
+    /// Lays a table, and before it what it extends and the scale that holds for it, over what is there.
+    fn layer(&mut self, mut table: Table, dir: &Path, asked: Option<&At<String>>) {
+        let scaled = self.scales.take(&mut table, asked, &mut self.composed.mistakes);
+        let scale = scaled.choice.as_ref();
+        for base in self.names(&mut table, "extends") {
+            self.file(&dir.join(&base.value), Some(base.span), scale);
+        }
+        if let Some(fragment) = scaled.fragment {
+            self.layer(fragment, dir, scale);
+        }
         for path in self.names(&mut table, "unset") {
             self.unset(&path.value, path.span);
         }
         self.composed.table.merge(table);
-        Some(source)
     }
 
-    fn edits(&mut self, overrides: &Overrides, dir: &Path) {
-        for key in &overrides.unset {
-            let source = self.composed.sources.add(COMMAND_LINE, dir, format!("--unset {key}"));
-            self.unset(key, Span::new(source, 8..8 + key.len()));
-        }
-        for edit in &overrides.set {
+    fn edits(&mut self, edits: &[&String], dir: &Path) {
+        for edit in edits {
             let source = self.composed.sources.add(COMMAND_LINE, dir, format!("--set {edit}"));
             match set::parse(edit, source, 6, &mut self.composed.mistakes) {
-                Some(table) => self.composed.table.merge(table),
+                Some(mut table) => {
+                    self.scales.ask(&mut table, &mut self.composed.mistakes);
+                    self.composed.table.merge(table);
+                }
                 None => self.composed.whole = false,
             }
         }
@@ -151,6 +175,10 @@ impl Composer<'_> {
         self.composed.mistakes.push(diagnostic.help(help));
         self.composed.whole = false;
     }
+}
+
+fn is_scale(edit: &str) -> bool {
+    edit.split_once('=').is_some_and(|(key, _)| key.trim() == "scale")
 }
 
 fn file_name(path: &Path) -> String {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::compose::compose;
+use super::interpolate::{self, Seeds};
 use super::source::{At, Sources, Span};
 use super::tree::{Entry, Node, Table};
-use super::{Overrides, Texts, on_disk, read, secret};
+use super::{Overrides, Texts, on_disk, secret};
 use crate::diagnostic::{Diagnostics, Severity};
 use crate::fs;
 use crate::stage::AnyKind;
@@ -79,7 +80,8 @@ impl Config {
             _ => 0,
         };
         let mut mistakes = Vec::new();
-        read::interpolate(&mut self.table, &self.dir.to_string_lossy(), seed, &mut mistakes);
+        let seeds = Seeds { root: seed, behind: None };
+        interpolate::whole(&mut self.table, &self.dir.to_string_lossy(), &seeds, &mut mistakes);
         if mistakes.iter().any(|mistake| mistake.severity == Severity::Error) {
             return Err(Diagnostics::new(Arc::new(self.sources), mistakes));
         }

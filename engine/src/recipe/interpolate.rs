@@ -6,13 +6,14 @@ use std::collections::BTreeSet;
 use super::source::{At, Span};
 use super::tree::{Node, Table};
 use crate::diagnostic::{Diagnostic, suggest};
+use crate::vary::Variation;
 
 /// What references may name.
 pub(crate) struct Scope<'a> {
     /// `[params]`.
     params: &'a Table,
-    /// `[recipe] seed`.
-    seed: i64,
+    /// `${seed}`: `[recipe] seed`, or that of an arm.
+    pub seed: i64,
     /// Absolute folder of the recipe's file.
     dir: &'a str,
     /// Parameters that something names.
@@ -108,4 +109,60 @@ impl<'a> Scope<'a> {
             _ => Err(suggest(name, "references", ["params.NAME", "each", "seed", "recipe.dir"])),
         }
     }
+}
+
+/// What `${seed}` means: in stages that vary with a seed of their own, that one.
+pub(super) struct Seeds {
+    /// The recipe's.
+    pub root: i64,
+    /// Another seed, and the names of the stages that have it.
+    pub behind: Option<(i64, BTreeSet<String>)>,
+}
+
+impl Seeds {
+    fn of(&self, stage: &str) -> i64 {
+        let own = self.behind.as_ref().filter(|(_, stages)| stages.contains(stage));
+        own.map_or(self.root, |(seed, _)| *seed)
+    }
+}
+
+/// Replaces every reference but the `${each}` of stages that have one, warns of parameters that nothing names, and gives
+/// the parameters.
+pub(super) fn whole(table: &mut Table, dir: &str, seeds: &Seeds, mistakes: &mut Vec<Diagnostic>) -> Table {
+    let mut params = match table.get("params").map(|entry| &entry.value) {
+        Some(At { value: Node::Table(params), .. }) => params.clone(),
+        Some(other) => {
+            let message = format!("`params` is a table, not {}", other.value.type_name());
+            mistakes.push(Diagnostic::error("wrong-type", message).at(other.span, ""));
+            Table::default()
+        }
+        None => Table::default(),
+    };
+    let none = Table::default();
+    Scope::new(&none, seeds.root, dir).table(&mut params, Each::Absent, mistakes);
+    let mut scope = Scope::new(&params, seeds.root, dir);
+    for (key, entry) in &mut table.0 {
+        match &mut entry.value.value {
+            Node::Table(stages) if key == "stages" => {
+                for (name, stage) in &mut stages.0 {
+                    scope.seed = seeds.of(name);
+                    let has_each = matches!(&stage.value.value, Node::Table(table) if table.get("each").is_some());
+                    let each = if has_each { Each::Later } else { Each::Absent };
+                    scope.resolve(&mut stage.value, each, mistakes);
+                }
+                scope.seed = seeds.root;
+            }
+            // Arms put their values where the references in them mean something.
+            _ if key == "params" || Variation::SECTIONS.contains(&key.as_str()) => {}
+            _ => scope.resolve(&mut entry.value, Each::Absent, mistakes),
+        }
+    }
+    for (name, entry) in params.in_order() {
+        if !scope.used.contains(name) {
+            let message = format!("nothing uses the parameter `{name}`");
+            let help = format!("name it in a string, `\"${{params.{name}}}\"`, or remove it");
+            mistakes.push(Diagnostic::warning("unused", message).at(entry.key, "").help(help));
+        }
+    }
+    params
 }

@@ -6,11 +6,13 @@ mod config;
 mod fields;
 mod interpolate;
 mod read;
+mod scale;
 mod schema;
 mod secret;
 mod set;
 mod source;
 mod tree;
+mod wiring;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,11 +25,14 @@ pub use source::{At, Position, Source, SourceId, Sources, Span};
 
 pub(crate) use fields::Fields;
 pub(crate) use interpolate::{Each, Scope};
+pub(crate) use read::Change;
 pub(crate) use tree::{Entry, Node, Table};
+pub(crate) use wiring::{head, items, references};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::fs;
 use crate::stage::{DataView, ModelType, Role, Runtime};
+use crate::vary::Variation;
 
 /// The recipe format that this version reads.
 pub const SCHEMA: i64 = 1;
@@ -107,13 +112,38 @@ pub(crate) struct StageEntry {
     pub after: Vec<At<String>>,
 }
 
+/// Which stages take a seed of their own: those named, and what comes after them.
+#[derive(Debug, Clone)]
+pub(crate) struct Reseed {
+    /// Their seed.
+    pub seed: u64,
+    /// Names of stages, as `[seeds] from` has them.
+    pub from: Vec<String>,
+}
+
+/// What a recipe was read from: enough to read it again with a change.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// Its own file.
+    pub source: SourceId,
+    /// That file's name without its ending.
+    pub stem: String,
+    /// The merged values without the sections on variation, before references were replaced.
+    pub table: Table,
+}
+
 /// A recipe, read and merged. Only [`crate::graph::check`] knows whether it makes sense.
 #[derive(Debug)]
 pub struct Recipe {
     pub(crate) sources: Arc<Sources>,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) variation: Arc<Variation>,
+    pub(crate) scales: Vec<String>,
     pub(crate) name: String,
     pub(crate) description: Option<String>,
     pub(crate) seed: u64,
+    /// Stages with another seed.
+    pub(crate) reseed: Option<Reseed>,
     pub(crate) dir: PathBuf,
     pub(crate) params: Table,
     pub(crate) models: BTreeMap<String, ModelEntry>,
@@ -156,10 +186,21 @@ impl Recipe {
         self.description.as_deref()
     }
 
+    /// Names of its `[scales]`, the chosen one among them.
+    pub fn scales(&self) -> &[String] {
+        &self.scales
+    }
+
     /// `[runtime] jobs`: stages to run at the same time.
     pub fn jobs(&self) -> Option<usize> {
         self.jobs
     }
+}
+
+/// The values of a text that is known to be TOML.
+#[cfg(test)]
+pub(crate) fn parse_table(text: &str, source: SourceId) -> Table {
+    tree::parse(text, source, 0, &mut Vec::new()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,17 +1,19 @@
 //! Tree → [`Recipe`]: one function per section. Unknown keys, wrong types and bad names are collected, and reading goes on.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::compose::Composed;
+use super::interpolate::{self, Seeds};
 use super::{
-    At, DataEntry, Each, Fields, Location, ModelEntry, Node, Recipe, SCHEMA, Scope, Sources, Span, StageEntry, Table,
-    secret,
+    At, DataEntry, Fields, Location, ModelEntry, Node, Origin, Recipe, Reseed, SCHEMA, Sources, Span, StageEntry,
+    Table, secret, wiring,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::fs;
 use crate::stage::{DataView, ModelType, Role, Runtime};
+use crate::vary::Variation;
 
 /// Fields of a row that `columns` may map; those that the reader of rows knows.
 pub const ROW_FIELDS: [&str; 13] = [
@@ -31,27 +33,103 @@ pub const ROW_FIELDS: [&str; 13] = [
 ];
 const RESERVED: [&str; 6] = ["data", "models", "params", "seeds", "runtime", "recipe"];
 
+/// What makes an arm of a recipe: read again, the recipe is changed on the way.
+pub(crate) trait Change {
+    /// Edits values as they were written.
+    fn edit(&self, table: &mut Table, mistakes: &mut Vec<Diagnostic>);
+    /// Edits stages after references were replaced.
+    fn rewire(&mut self, table: &mut Table, mistakes: &mut Vec<Diagnostic>);
+    /// `[recipe] seed`, where it is another.
+    fn seed(&self) -> Option<u64>;
+    /// Stages with a seed of their own.
+    fn reseed(&self) -> Option<Reseed>;
+}
+
+/// The recipe as written.
+struct AsWritten;
+
+impl Change for AsWritten {
+    fn edit(&self, _: &mut Table, _: &mut Vec<Diagnostic>) {}
+    fn rewire(&mut self, _: &mut Table, _: &mut Vec<Diagnostic>) {}
+    fn seed(&self) -> Option<u64> {
+        None
+    }
+    fn reseed(&self) -> Option<Reseed> {
+        None
+    }
+}
+
 pub(super) fn recipe(file: &Path, composed: Composed) -> Result<Recipe, Diagnostics> {
-    let Composed { mut sources, mut table, file: source, whole, mut mistakes } = composed;
+    let Composed { mut sources, mut table, file: source, scales, whole, mut mistakes } = composed;
     let Some(source) = source.filter(|_| whole) else {
         return Err(Diagnostics::new(Arc::new(sources), mistakes));
     };
     for place in secret::find(&table, &mut mistakes) {
         sources.mask(place);
     }
-    let dir = fs::absolute(file).parent().unwrap_or(Path::new("/")).to_owned();
-    let seed = match table.descend(&["recipe", "seed"]).map(|entry| &entry.value.value) {
+    let variation = Variation::take(&mut table, &mut mistakes);
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let known = Known {
+        sources: Arc::new(sources),
+        origin: Arc::new(Origin { source, stem, table }),
+        variation: Arc::new(variation),
+        scales,
+        dir: fs::absolute(file).parent().unwrap_or(Path::new("/")).to_owned(),
+    };
+    Ok(read(known, &mut AsWritten, mistakes))
+}
+
+impl Recipe {
+    /// Reads the recipe again with a change; its mistakes are those of this reading alone.
+    pub(crate) fn changed(&self, change: &mut dyn Change) -> Self {
+        let known = Known {
+            sources: Arc::clone(&self.sources),
+            origin: Arc::clone(&self.origin),
+            variation: Arc::clone(&self.variation),
+            scales: self.scales.clone(),
+            dir: self.dir.clone(),
+        };
+        read(known, change, Vec::new())
+    }
+}
+
+/// What stays the same however often a recipe is read.
+struct Known {
+    sources: Arc<Sources>,
+    origin: Arc<Origin>,
+    variation: Arc<Variation>,
+    scales: Vec<String>,
+    dir: PathBuf,
+}
+
+fn read(known: Known, change: &mut dyn Change, mut mistakes: Vec<Diagnostic>) -> Recipe {
+    let Known { sources, origin, variation, scales, dir } = known;
+    let mut table = origin.table.clone();
+    change.edit(&mut table, &mut mistakes);
+    let written = match table.descend(&["recipe", "seed"]).map(|entry| &entry.value.value) {
         Some(Node::Integer(seed)) => *seed,
         _ => 0,
     };
-    let params = interpolate(&mut table, &dir.to_string_lossy(), seed, &mut mistakes);
+    let seed = change.seed().map_or(written, |seed| seed as i64);
+    let reseed = change.reseed();
+    let text = dir.to_string_lossy();
+    let behind = reseed.as_ref().map(|reseed| {
+        let mut probe = table.clone();
+        interpolate::whole(&mut probe, &text, &Seeds { root: seed, behind: None }, &mut Vec::new());
+        (reseed.seed as i64, wiring::behind(&probe, &reseed.from))
+    });
+    let params = interpolate::whole(&mut table, &text, &Seeds { root: seed, behind }, &mut mistakes);
+    change.rewire(&mut table, &mut mistakes);
 
     let mut reader = Reader { sources: &sources, mistakes };
     let mut top = Fields::new(&table, "a recipe", &mut reader.mistakes);
-    schema_number(&mut top, Span::new(source, 0..0));
+    schema_number(&mut top, Span::new(origin.source, 0..0));
     let _ = top.any("params");
     let [recipe, models, data, stages, runtime] =
         ["recipe", "models", "data", "stages", "runtime"].map(|key| top.table(key).map(|at| at.value));
+    for section in Variation::SECTIONS {
+        let _ = top.any(section);
+    }
     top.finish();
 
     let (name, description) = reader.header(recipe);
@@ -62,14 +140,15 @@ pub(super) fn recipe(file: &Path, composed: Composed) -> Result<Recipe, Diagnost
     if stages.is_empty() && reader.mistakes.is_empty() {
         let help = "add a `[stages.NAME]` table; `curricle kinds` lists the kinds";
         let nothing = Diagnostic::error("missing-key", "this recipe has no stages");
-        reader.mistakes.push(nothing.at(Span::new(source, 0..0), "").help(help));
+        reader.mistakes.push(nothing.at(Span::new(origin.source, 0..0), "").help(help));
     }
     let (jobs, runtime, runtime_stages) = reader.runtime(runtime);
     let mistakes = reader.mistakes;
-    Ok(Recipe {
-        name: name.unwrap_or_else(|| file.file_stem().unwrap_or_default().to_string_lossy().into_owned()),
+    Recipe {
+        name: name.unwrap_or_else(|| origin.stem.clone()),
         description,
         seed: u64::try_from(seed).unwrap_or(0),
+        reseed,
         dir,
         params,
         models,
@@ -79,46 +158,11 @@ pub(super) fn recipe(file: &Path, composed: Composed) -> Result<Recipe, Diagnost
         runtime_stages,
         jobs,
         mistakes,
-        sources: Arc::new(sources),
-    })
-}
-
-/// Replaces every reference but the `${each}` of stages that have one, warns of parameters that nothing names, and gives
-/// the parameters.
-pub(super) fn interpolate(table: &mut Table, dir: &str, seed: i64, mistakes: &mut Vec<Diagnostic>) -> Table {
-    let mut params = match table.get("params").map(|entry| &entry.value) {
-        Some(At { value: Node::Table(params), .. }) => params.clone(),
-        Some(other) => {
-            let message = format!("`params` is a table, not {}", other.value.type_name());
-            mistakes.push(Diagnostic::error("wrong-type", message).at(other.span, ""));
-            Table::default()
-        }
-        None => Table::default(),
-    };
-    let none = Table::default();
-    Scope::new(&none, seed, dir).table(&mut params, Each::Absent, mistakes);
-    let mut scope = Scope::new(&params, seed, dir);
-    for (key, entry) in &mut table.0 {
-        match &mut entry.value.value {
-            Node::Table(stages) if key == "stages" => {
-                for stage in stages.0.values_mut() {
-                    let has_each = matches!(&stage.value.value, Node::Table(table) if table.get("each").is_some());
-                    let each = if has_each { Each::Later } else { Each::Absent };
-                    scope.resolve(&mut stage.value, each, mistakes);
-                }
-            }
-            _ if key == "params" => {}
-            _ => scope.resolve(&mut entry.value, Each::Absent, mistakes),
-        }
+        sources,
+        origin,
+        variation,
+        scales,
     }
-    for (name, entry) in params.in_order() {
-        if !scope.used.contains(name) {
-            let message = format!("nothing uses the parameter `{name}`");
-            let help = format!("name it in a string, `\"${{params.{name}}}\"`, or remove it");
-            mistakes.push(Diagnostic::warning("unused", message).at(entry.key, "").help(help));
-        }
-    }
-    params
 }
 
 fn schema_number(top: &mut Fields<'_, '_>, start: Span) {

@@ -9,6 +9,8 @@ use super::SCHEMA;
 use crate::stage::AnyKind;
 
 const NAME: &str = "^[a-z0-9_-]+$";
+/// A dotted path to a value.
+const PATH: &str = r"^(recipe|params|models|data|stages|runtime)(\.[^.]+)+$";
 /// A string that is one reference, allowed wherever another type is.
 const REFERENCE: &str = r"^\$\{[^}]+\}$";
 
@@ -37,7 +39,7 @@ pub fn schema(kinds: &[&'static dyn AnyKind]) -> Value {
             },
         }),
     );
-    let properties = json!({
+    let mut properties = json!({
         "schema": { "const": SCHEMA, "description": "The format of this file." },
         "extends": strings("Recipes that this one lays itself over, relative to this file."),
         "unset": strings("Dotted keys to remove from what this recipe extends."),
@@ -52,6 +54,15 @@ pub fn schema(kinds: &[&'static dyn AnyKind]) -> Value {
         "stages": named(&json!({ "$ref": "#/definitions/stage" }), "What is done. An input is an edge of the graph."),
         "runtime": closed(&whole_runtime, &[]),
     });
+    merge(&mut properties, &variation());
+    definitions.insert("layer".into(), closed(&properties, &[]));
+    merge(
+        &mut properties,
+        &json!({
+            "scale": { "type": "string", "description": "Which of the `[scales]` lies under this file; `--set scale=NAME`." },
+            "scales": named(&json!({ "$ref": "#/definitions/layer" }), "Layers of which one lies under the rest of this file."),
+        }),
+    );
     let mut schema = closed(&properties, &[]);
     merge(
         &mut schema,
@@ -140,6 +151,53 @@ fn runtime() -> Value {
             "description": "Compute every layer twice in training instead of keeping its operations: less memory, more time.",
         },
         "tui": { "type": "boolean", "default": false, "description": "Show the training dashboard." },
+    })
+}
+
+/// `[seeds]`, `[matrix]` and `[ablations]`.
+fn variation() -> Value {
+    let seed = json!({ "type": "integer", "minimum": 0 });
+    let paths = |value: Value, description: &str| json!({ "type": "object", "description": description, "patternProperties": { PATH: value }, "additionalProperties": false });
+    let values = json!({ "type": "array", "minItems": 1 });
+    let cells = |description: &str| json!({ "type": "array", "items": paths(json!({}), "Values by dotted path."), "description": description });
+    let mut matrix = paths(values.clone(), "Values by dotted path, every combination: `\"params.lr\" = [1e-6, 2e-6]`.");
+    merge(
+        &mut matrix,
+        &json!({ "properties": {
+            "include": cells("Values added to the combinations that they do not contradict, or combinations of their own."),
+            "exclude": cells("Combinations left out."),
+        } }),
+    );
+    let ablation = closed(
+        &json!({
+            "description": { "type": "string" },
+            "set": paths(json!({}), "Values by dotted path; each replaces the whole of what stands there."),
+            "unset": strings("Dotted paths to remove; with a stage goes what needs it."),
+            "each": paths(values, "Values by dotted path, one arm for each."),
+            "chain": strings("Stages whose models follow each other, in the order of the recipe."),
+            "fixed": strings("Stages of the chain that keep their place."),
+            "permute": { "type": "boolean", "default": false, "description": "Every order of the chain." },
+            "subsets": { "type": "boolean", "default": false, "description": "Every choice of stages of the chain." },
+            "drop": {
+                "type": ["boolean", "array"], "items": { "type": "string" },
+                "description": "The chain without one of its stages, or without one of these, in turn.",
+            },
+            "swap": {
+                "type": "array", "description": "The chain with these pairs in each other's place.",
+                "items": { "type": "array", "items": { "type": "string" }, "minItems": 2, "maxItems": 2 },
+            },
+        }),
+        &[],
+    );
+    json!({
+        "seeds": closed(&json!({
+            "values": { "type": "array", "items": seed, "minItems": 1, "uniqueItems": true, "description": "Seeds, over `[recipe] seed`." },
+            "count": { "type": "integer", "minimum": 1, "description": "Instead of `values`: that many seeds from `first` on." },
+            "first": { "type": "integer", "minimum": 0, "default": 1, "description": "With `count`: the first seed." },
+            "from": strings("Stages at which the seeds begin to count; what comes before them is done once."),
+        }), &[]),
+        "matrix": matrix,
+        "ablations": named(&ablation, "Arms beside the recipe as written, sharing what they have in common."),
     })
 }
 

@@ -1,0 +1,150 @@
+//! Stages of an arm put in another order or left out, after references were replaced: the models of a chain follow each
+//! other anew, and what needs a stage that is gone goes with it.
+
+use std::collections::BTreeSet;
+
+use super::Chain;
+use crate::diagnostic::{Diagnostic, suggest};
+use crate::recipe::{At, Entry, Node, Table, head, items, references};
+
+/// Port whose edges make a chain.
+const MODEL: &str = "model";
+
+/// Arranges the stages of a chain as `order` says; the names of members left out come back.
+pub(super) fn arrange(
+    stages: &mut Table,
+    chain: &Chain,
+    order: &[usize],
+    mistakes: &mut Vec<Diagnostic>,
+) -> Option<Vec<String>> {
+    let members = &chain.members;
+    let mut starts: Vec<String> = Vec::new();
+    for (place, member) in members.iter().enumerate() {
+        let Some(Node::Table(stage)) = stages.get(&member.value).map(|entry| &entry.value.value) else {
+            let help = suggest(&member.value, "stages", stages.0.keys().map(String::as_str));
+            let unknown = Diagnostic::error("chain", format!("there is no stage `{}`", member.value));
+            mistakes.push(unknown.at(member.span, "").help(help));
+            return None;
+        };
+        let start = start_of(stage);
+        let before = place.checked_sub(1).map(|place| &members[place]);
+        let fits = |at: &At<&str>| before.is_none_or(|before| head(at.value) == before.value);
+        let Some(start) = start.filter(fits) else {
+            let whose =
+                before.map_or_else(|| "a model".to_owned(), |before| format!("the model of `{}`", before.value));
+            let message = format!("stage `{}` of the chain does not start from {whose}", member.value);
+            let mut wrong = Diagnostic::error("chain", message).at(member.span, "");
+            if let Some(found) = start_of(stage) {
+                wrong = wrong.at(found.span, "it starts from this");
+            }
+            mistakes.push(wrong.help("a chain lists stages in the order in which the recipe has them"));
+            return None;
+        };
+        starts.push(start.value.to_owned());
+    }
+    let last_before = format!("{}.", members[members.len() - 1].value);
+    let last_now = &members[*order.last()?].value;
+    let in_chain: BTreeSet<&str> = members.iter().map(|member| member.value.as_str()).collect();
+    // Who stands outside and takes what the chain ends with takes it from its new end.
+    for (_, entry) in stages.0.iter_mut().filter(|(name, _)| !in_chain.contains(name.as_str())) {
+        let Node::Table(stage) = &mut entry.value.value else { continue };
+        for reference in inputs(stage) {
+            if let Some(port) = reference.strip_prefix(&last_before).filter(|port| *port == MODEL) {
+                *reference = format!("{last_now}.{port}");
+            }
+        }
+    }
+    for (place, &member) in order.iter().enumerate() {
+        let start = match place.checked_sub(1) {
+            None => starts[0].clone(),
+            Some(before) => format!("{}.{MODEL}", members[order[before]].value),
+        };
+        if let Some(Node::Table(stage)) = stages.0.get_mut(&members[member].value).map(|entry| &mut entry.value.value)
+            && let Some(Node::Table(inputs)) = stage.0.get_mut("inputs").map(|entry| &mut entry.value.value)
+            && let Some(entry) = inputs.0.get_mut(MODEL)
+        {
+            entry.value.value = Node::String(start);
+        }
+    }
+    let left_out = (0..members.len()).filter(|member| !order.contains(member));
+    Some(left_out.map(|member| members[member].value.clone()).collect())
+}
+
+/// Takes stages out, and with them items of `each` that name them and stages that read from them; the names of the
+/// latter come back.
+pub(super) fn leave_out(table: &mut Table, names: &[String]) -> Vec<String> {
+    let mut gone: BTreeSet<String> = names.iter().cloned().collect();
+    let mut followed = Vec::new();
+    if let Some(stages) = below(table, "stages") {
+        stages.0.retain(|name, _| !gone.contains(name));
+        loop {
+            let mut next = Vec::new();
+            for (name, entry) in &mut stages.0 {
+                if let Node::Table(stage) = &mut entry.value.value
+                    && !keep(stage, &gone)
+                {
+                    next.push(name.clone());
+                }
+            }
+            if next.is_empty() {
+                break;
+            }
+            for name in next {
+                stages.0.remove(&name);
+                gone.insert(name.clone());
+                followed.push(name);
+            }
+        }
+    }
+    if let Some(settings) = below(table, "runtime").and_then(|runtime| below(runtime, "stages")) {
+        settings.0.retain(|name, _| !gone.contains(plain(name)));
+    }
+    followed
+}
+
+/// Takes what is gone out of a stage; `false` if the stage can't do without.
+fn keep(stage: &mut Table, gone: &BTreeSet<String>) -> bool {
+    let is_gone = |reference: &str| gone.contains(plain(head(reference)));
+    if let Some(Node::Array(after)) = stage.0.get_mut("after").map(|entry| &mut entry.value.value) {
+        after.retain(|item| !matches!(&item.value, Node::String(other) if is_gone(other)));
+    }
+    let Some(listed) = items(stage) else {
+        return !references(stage).iter().any(|(_, at)| is_gone(at.value));
+    };
+    let reads_gone = |item: &str| references(stage).iter().any(|(_, at)| is_gone(&at.value.replace("${each}", item)));
+    let out: BTreeSet<String> = listed.iter().filter(|item| reads_gone(item)).map(|item| (*item).to_owned()).collect();
+    let all = !listed.is_empty() && listed.iter().all(|item| out.contains(*item));
+    if let Some(Node::Array(items)) = stage.0.get_mut("each").map(|entry| &mut entry.value.value) {
+        items.retain(|item| !matches!(&item.value, Node::String(item) if out.contains(item)));
+    }
+    !all
+}
+
+fn start_of(stage: &Table) -> Option<At<&str>> {
+    references(stage).into_iter().find(|(port, _)| *port == MODEL).map(|(_, at)| at)
+}
+
+fn inputs(stage: &mut Table) -> impl Iterator<Item = &mut String> {
+    let inputs = match stage.0.get_mut("inputs").map(|entry| &mut entry.value.value) {
+        Some(Node::Table(inputs)) => Some(inputs),
+        _ => None,
+    };
+    inputs.into_iter().flat_map(|inputs| inputs.0.values_mut()).filter_map(|Entry { value, .. }| {
+        match &mut value.value {
+            Node::String(text) => Some(text),
+            _ => None,
+        }
+    })
+}
+
+fn below<'t>(table: &'t mut Table, key: &str) -> Option<&'t mut Table> {
+    match &mut table.0.get_mut(key)?.value.value {
+        Node::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
+/// `score[mrl]` → `score`.
+fn plain(name: &str) -> &str {
+    name.split('[').next().unwrap_or(name)
+}
