@@ -83,7 +83,7 @@ fn a_run_leaves_its_ledger_receipt_and_report() {
     let mut names: Vec<_> =
         std::fs::read_dir(run).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["events.ndjson", "logs", "receipt.json", "report.md"]);
+    assert_eq!(names, ["events.ndjson", "logs", "receipt.json", "report.html", "report.md"]);
 }
 
 #[test]

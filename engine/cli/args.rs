@@ -276,6 +276,8 @@ pub enum ReportFormat {
     Text,
     /// Markdown.
     Md,
+    /// One HTML file with drawings.
+    Html,
     /// JSON.
     Json,
 }
@@ -293,6 +295,9 @@ pub struct ReportArgs {
     /// The same as `--format json`.
     #[arg(long)]
     pub json: bool,
+    /// Write `report.html` into the run's folder, or to `--output`, and print where it is.
+    #[arg(long, conflicts_with_all = ["json", "format"])]
+    pub html: bool,
     /// Write to a file instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,

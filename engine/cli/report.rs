@@ -1,6 +1,6 @@
 //! `curricle report`: what a run showed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use curricle_engine::exec::Receipt;
 use curricle_engine::fs;
@@ -13,11 +13,18 @@ use crate::paint::Paint;
 
 /// Reports on a run.
 pub fn run(args: &ReportArgs, paint: Paint) -> Result<Exit, Failure> {
-    let receipt = receipt(args.run.as_deref(), &args.store.store)?;
+    let (dir, receipt) = receipt(args.run.as_deref(), &args.store.store)?;
     let report = build(&receipt).map_err(|error| failure(&error))?;
+    if args.html {
+        let path = args.output.clone().unwrap_or_else(|| dir.join("report.html"));
+        fs::write(&path, report.to_html()).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+        paint.data(&format!("{}\n", path.display()))?;
+        return Ok(Exit::Done);
+    }
     let format = if args.json { ReportFormat::Json } else { args.format };
     let text = match format {
         ReportFormat::Text | ReportFormat::Md => report.to_markdown(),
+        ReportFormat::Html => report.to_html(),
         ReportFormat::Json => json(&report),
     };
     match &args.output {
@@ -31,18 +38,17 @@ pub fn run(args: &ReportArgs, paint: Paint) -> Result<Exit, Failure> {
 }
 
 /// The run meant: a folder, a name below `runs/`, a recipe's file, a recipe's name; the latest if nothing is.
-fn receipt(run: Option<&str>, store: &Path) -> Result<Receipt, Failure> {
+fn receipt(run: Option<&str>, store: &Path) -> Result<(PathBuf, Receipt), Failure> {
+    let at = |dir: PathBuf| find_run(&dir).map(|receipt| (dir, receipt));
     let found = match run {
-        None => latest_run(store, None).map(|(_, receipt)| receipt),
-        Some(run) if fs::exists(&Path::new(run).join("receipt.json")) => find_run(Path::new(run)),
-        Some(run) if fs::exists(&store.join("runs").join(run).join("receipt.json")) => {
-            find_run(&store.join("runs").join(run))
-        }
+        None => latest_run(store, None),
+        Some(run) if fs::exists(&Path::new(run).join("receipt.json")) => at(PathBuf::from(run)),
+        Some(run) if fs::exists(&store.join("runs").join(run).join("receipt.json")) => at(store.join("runs").join(run)),
         Some(run) if fs::exists(Path::new(run)) && !fs::is_dir(Path::new(run)) => {
             let recipe = Recipe::load(Path::new(run), &Overrides::default())?;
-            latest_run(store, Some(recipe.name())).map(|(_, receipt)| receipt)
+            latest_run(store, Some(recipe.name()))
         }
-        Some(name) => latest_run(store, Some(name)).map(|(_, receipt)| receipt),
+        Some(name) => latest_run(store, Some(name)),
     };
     found.map_err(|error| failure(&error))
 }

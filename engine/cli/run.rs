@@ -75,8 +75,9 @@ pub fn run(args: &RunArgs, paint: Paint) -> Result<Exit, Failure> {
 /// Says what came of it: the report, where things lie, and how to go on.
 fn conclude(args: &RunArgs, receipt: &Receipt, dir: &Path, paint: Paint) -> Result<Exit, Failure> {
     let report = build(receipt).map_err(|error| Failure::new(Exit::Store, error.to_string()))?;
-    fs::write(&dir.join("report.md"), report.to_markdown())
-        .map_err(|error| Failure::new(Exit::Store, error.to_string()))?;
+    for (name, text) in [("report.md", report.to_markdown()), ("report.html", report.to_html())] {
+        fs::write(&dir.join(name), text).map_err(|error| Failure::new(Exit::Store, error.to_string()))?;
+    }
     if args.json {
         let receipt = serde_json::to_value(receipt).unwrap_or_default();
         paint.json(&receipt)?;
@@ -117,7 +118,11 @@ fn text(report: &Report, receipt: &Receipt, dir: &Path, paint: Paint) -> String 
     let all_reused = receipt.stages.iter().all(|stage| stage.status == curricle_engine::exec::Status::Reused);
     let how = if all_reused { "everything reused" } else { "run" };
     let took = format!("{how}, {}", duration(receipt.wall_s));
-    text + &format!("\n{}; report: {}\n", paint.out_tint(Tint::Bold, &took), relative(&dir.join("report.md")).display())
+    text + &format!(
+        "\n{}; report: {}\n",
+        paint.out_tint(Tint::Bold, &took),
+        relative(&dir.join("report.html")).display()
+    )
 }
 
 fn relative(path: &Path) -> &Path {

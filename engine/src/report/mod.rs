@@ -10,9 +10,11 @@ mod evaluated;
 mod hierarchy;
 mod markdown;
 mod measure;
+mod page;
 mod rows;
 mod runs;
 mod statistics;
+mod svg;
 #[cfg(test)]
 mod tests;
 

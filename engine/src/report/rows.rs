@@ -243,7 +243,13 @@ fn difference(difference: &ArmDifference) -> String {
     };
     let p = if *p_holm < 0.001 { "p < 0.001".to_owned() } else { format!("p {p_holm:.3}") };
     let seeds = if estimate.seeds > 1 { format!(", {better}/{} seeds up", estimate.seeds) } else { String::new() };
-    format!("{} {}{mark} {p}{seeds}, n {}", signed(estimate.mean), range(estimate.interval, signed), estimate.items)
+    let each = estimate.items / estimate.seeds;
+    let n = match estimate.seeds {
+        1 => estimate.items.to_string(),
+        seeds if seeds * each == estimate.items => format!("{seeds}×{each}"),
+        _ => estimate.items.to_string(),
+    };
+    format!("{} {}{mark} {p}{seeds}, n {n}", signed(estimate.mean), range(estimate.interval, signed))
 }
 
 fn with_head(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Rows {

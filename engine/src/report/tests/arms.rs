@@ -123,6 +123,30 @@ fn two_arms_under_two_seeds() {
     assert_eq!(back, report);
 }
 
+/// What a browser would trip over: every element that is opened is closed, and nothing comes from elsewhere.
+#[test]
+fn the_page_stands_alone_and_is_well_formed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut receipt = two_by_two(dir.path());
+    receipt.recipe = "<script>alert(1)</script>".into();
+    let page = build(&receipt).unwrap().to_html();
+    assert!(!page.contains("<script") && !page.contains("http"), "{page}");
+    let mut open: Vec<&str> = Vec::new();
+    for tag in page.split('<').skip(1) {
+        let (inside, _) = tag.split_once('>').unwrap();
+        let name = inside.trim_start_matches('/').split([' ', '\n']).next().unwrap();
+        if let Some(closed) = inside.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(closed), "in {open:?}");
+        } else if !inside.ends_with('/') && !["!doctype", "meta"].contains(&name) {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+    for part in ["<h2>Arms</h2>", "class=\"forest\"", "class=\"band c1\"", "<h2>Curves</h2>", "random"] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+}
+
 #[test]
 fn an_arm_that_lacks_a_seed_is_compared_over_the_others() {
     let dir = tempfile::tempdir().unwrap();
