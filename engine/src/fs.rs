@@ -4,7 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "the one room that may")]
 
 use std::fs::{self, File, TryLockError};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -80,12 +80,14 @@ pub fn read_to_string(path: &Path) -> Result<String, FsError> {
     fs::read_to_string(path).map_err(FsError::at("read", path))
 }
 
-/// The first line of a text file, without reading the rest; none if it can't be read or is longer than 1 MiB.
-pub fn first_line(path: &Path) -> Option<String> {
-    const LIMIT: u64 = 1 << 20;
-    let mut line = String::new();
-    BufReader::new(File::open(path).ok()?.take(LIMIT)).read_line(&mut line).ok()?;
-    (!line.is_empty() && (line.len() as u64) < LIMIT).then_some(line)
+/// The first bytes of a file, at most `limit`, and whether they are all of it.
+pub fn head(path: &Path, limit: u64) -> Result<(Vec<u8>, bool), FsError> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+    read.map_err(FsError::at("read", path))?;
+    let whole = bytes.len() as u64 <= limit;
+    bytes.truncate(limit as usize);
+    Ok((bytes, whole))
 }
 
 /// Writes a file in place.

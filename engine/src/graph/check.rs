@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::expand::{self, Draft};
 use super::resolve::{self, Decoded, Edge, From, World};
-use super::{Checked, Graph, Input, Origin, StageId, StageNode, family, order, params};
+use super::{Checked, Graph, Input, Origin, StageId, StageNode, family, order, params, shared};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, suggest};
 use crate::recipe::{Node, Recipe, Span};
-use crate::stage::{AnyKind, ArtifactType, PortTypes, Problem, ProblemAt, Role, Runtime};
+use crate::stage::{AnyKind, ArtifactType, PortTypes, Problem, ProblemAt, Role, Runtime, Said};
 
 /// Checks a recipe against the kinds there are.
 ///
@@ -72,11 +72,15 @@ impl<'a> Checker<'a> {
         let mut stages: Vec<StageNode> = Vec::with_capacity(order.len());
         let mut outputs: Vec<Option<PortTypes>> = (0..self.drafts.len()).map(|_| None).collect();
         let mut reseeded = vec![false; self.drafts.len()];
+        shared::check(self.recipe, &self.drafts, &self.edges, mistakes);
         for own in order {
             let Some(decoded) = self.decoded[own].take() else { continue };
             let Some(inputs) = self.inputs(own, &outputs, &places, mistakes) else { continue };
             let types = PortTypes(inputs.iter().map(|(port, input)| (port.clone(), input.ty.clone())).collect());
-            let (made, problems) = decoded.stage.types(&types);
+            let (mut made, problems) = decoded.stage.types(&types);
+            let draft = &self.drafts[own];
+            let place = |path: Option<&str>| path.map_or(draft.entry.name.span, |path| params::place(draft, path));
+            made.0.values_mut().for_each(|ty| ty.place(place));
             mistakes.extend(problems.into_iter().map(|problem| self.problem(own, problem)));
             let id = StageId(stages.len());
             let seed = self.seed(own, &mut reseeded);
@@ -205,23 +209,39 @@ impl<'a> Checker<'a> {
 
     fn problem(&self, own: usize, problem: Problem) -> Diagnostic {
         let draft = &self.drafts[own];
-        let stage = format!("stage `{}`", draft.name);
-        let (message, span) = match &problem.at {
-            ProblemAt::Param(path) => (format!("{stage}: `{path}` {}", problem.message), params::place(draft, path)),
-            ProblemAt::Input(port) => {
-                let edge = self.edges[own].iter().find(|edge| edge.port.name == port);
-                let span = edge.map_or(draft.entry.name.span, |edge| edge.reference.span);
-                (format!("{stage}: input `{port}` {}", problem.message), span)
-            }
-            ProblemAt::Stage => (format!("{stage}: {}", problem.message), draft.entry.name.span),
-        };
-        let code = if matches!(problem.at, ProblemAt::Param(_)) { "param" } else { "input" };
-        said(code, message, problem.warning).at(span, "").help(problem.help.unwrap_or_default())
+        explain(draft, &draft.name, problem, |port| {
+            let edge = self.edges[own].iter().find(|edge| edge.port.name == port);
+            edge.map(|edge| edge.reference.span)
+        })
     }
 }
 
-fn said(code: &'static str, message: String, warning: bool) -> Diagnostic {
-    if warning { Diagnostic::warning(code, message) } else { Diagnostic::error(code, message) }
+/// Gives a stage's problem its places in the recipe; `reference` tells where an input is connected.
+fn explain(draft: &Draft<'_>, name: &str, problem: Problem, reference: impl Fn(&str) -> Option<Span>) -> Diagnostic {
+    let whole = draft.entry.name.span;
+    let place = |at: &ProblemAt| match at {
+        ProblemAt::Param(path) => Some((params::place(draft, path), "")),
+        ProblemAt::Input(port) => Some((reference(port).unwrap_or(whole), "")),
+        ProblemAt::Stage => Some((whole, "")),
+        ProblemAt::Said(Said::At { span, file }) => Some((*span, *file)),
+        // Nothing is known without somebody who says it; a stage that is not worked out yet can't be pointed at.
+        ProblemAt::Said(Said::Unsaid | Said::Param(_)) => None,
+    };
+    let (code, what) = match &problem.at {
+        ProblemAt::Param(path) => ("param", format!("`{path}` ")),
+        ProblemAt::Input(port) => ("input", format!("input `{port}` ")),
+        ProblemAt::Stage | ProblemAt::Said(_) => ("input", String::new()),
+    };
+    let message = format!("stage `{name}`: {what}{}", problem.message);
+    let (here, _) = place(&problem.at).unwrap_or((whole, ""));
+    let mut diagnostic = Diagnostic { severity: problem.severity, ..Diagnostic::error(code, message) }.at(here, "");
+    for (at, text) in &problem.others {
+        if let Some((span, file)) = place(at).filter(|(span, _)| *span != here) {
+            let file = if file.is_empty() { String::new() } else { format!(" (its `{file}`)") };
+            diagnostic = diagnostic.at(span, format!("{text}{file}"));
+        }
+    }
+    diagnostic.help(problem.help.unwrap_or_default())
 }
 
 fn is_eval(ty: &ArtifactType) -> bool {
@@ -243,17 +263,8 @@ fn decode(
     let stage = params::decode(kind, draft, mistakes)?;
     // Where a value was already reported, a default stands in for it: rules on combinations would mislead.
     let tainted = Node::Table(draft.params.value.clone()).is_tainted();
-    for Problem { at, message, help, warning } in stage.validate().into_iter().filter(|_| !tainted) {
-        let (message, span) = match &at {
-            ProblemAt::Param(path) => {
-                (format!("stage `{}`: `{path}` {message}", draft.entry.name.value), params::place(draft, path))
-            }
-            ProblemAt::Input(_) | ProblemAt::Stage => {
-                (format!("stage `{}`: {message}", draft.entry.name.value), draft.entry.name.span)
-            }
-        };
-        mistakes.push(said("param", message, warning).at(span, "").help(help.unwrap_or_default()));
-    }
+    let problems = stage.validate().into_iter().filter(|_| !tainted);
+    mistakes.extend(problems.map(|problem| explain(draft, &draft.entry.name.value, problem, |_| None)));
     let ports = stage.ports();
     Some(Decoded { kind, stage, ports })
 }

@@ -11,6 +11,7 @@ mod order;
 mod params;
 pub mod render;
 mod resolve;
+mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -6,8 +6,10 @@ use super::Origin;
 use super::expand::{Draft, Names};
 use super::facts::{self, Outside};
 use crate::diagnostic::{Diagnostic, suggest};
-use crate::recipe::{At, Recipe};
-use crate::stage::{AnyKind, AnyStage, ArtifactKind, ArtifactType, DataType, InputPort, ModelType, Ports};
+use crate::recipe::{At, DataEntry, Recipe};
+use crate::stage::{
+    AnyKind, AnyStage, ArtifactKind, ArtifactType, DataType, Fact, InputPort, ModelType, Ports, Said,
+};
 
 /// A draft whose kind and parameters are known.
 pub(super) struct Decoded {
@@ -74,7 +76,12 @@ impl<'a> World<'a> {
         Ok(From::Outside(known.map(|outside| (outside.origin.clone(), ArtifactType::Model(outside.ty.clone())))))
     }
 
-    fn data(&mut self, parts: &[&str], at: &At<String>) -> Result<From, Diagnostic> {
+    fn data(
+        &mut self,
+        parts: &[&str],
+        at: &At<String>,
+        mistakes: &mut Vec<Diagnostic>,
+    ) -> Result<From, Diagnostic> {
         let (name, split) = match parts {
             [name] => (name, None),
             [name, split] => (name, Some(*split)),
@@ -88,7 +95,8 @@ impl<'a> World<'a> {
             return Err(unknown(at, format!("there is no data set `{name}`"), help));
         };
         self.used.insert(("data", name));
-        let splits = &self.recipe.data[name].view.splits;
+        let entry = &self.recipe.data[name];
+        let splits = &entry.view.splits;
         if let Some(split) = split.filter(|split| !splits.contains_key(*split)) {
             let help = if splits.is_empty() {
                 format!("write `data.{name}`, or give it `splits = {{ {split} = 1.0 }}`")
@@ -97,14 +105,37 @@ impl<'a> World<'a> {
             };
             return Err(unknown(at, format!("`data.{name}` has no split `{split}`"), help));
         }
+        if let Some((split, outside)) = split.zip(outside.as_ref()) {
+            mistakes.extend(too_small(entry, split, &outside.ty, at));
+        }
         Ok(From::Outside(outside.as_ref().map(|outside| {
             let mut origin = outside.origin.clone();
             if let Origin::File { view, .. } | Origin::Remote { view, .. } = &mut origin {
                 view.split = split.map(str::to_owned);
             }
-            (origin, ArtifactType::Data(outside.ty.clone()))
+            // How many rows a split gets is decided by their hashes.
+            let rows = if split.is_some() { Fact::default() } else { outside.ty.rows.clone() };
+            (origin, ArtifactType::Data(DataType { rows, ..outside.ty.clone() }))
         })))
     }
+}
+
+/// Warns of a split that is likely to get no row at all.
+fn too_small(entry: &DataEntry, split: &str, ty: &DataType, at: &At<String>) -> Option<Diagnostic> {
+    let (rows, share) = (*ty.rows.get()?, *entry.view.splits.get(split)?);
+    let expected = rows as f64 * share;
+    if expected >= 1.0 {
+        return None;
+    }
+    let message = format!("`{}` probably gets no row: {share} of {rows} rows is less than one", at.value);
+    let mut warning = Diagnostic::warning("splits", message).at(at.span, "taken here");
+    if let Some(span) = entry.places.splits.get(split) {
+        warning = warning.at(*span, "its share");
+    }
+    if let Said::At { span, .. } = ty.rows.said() {
+        warning = warning.at(*span, format!("{rows} rows"));
+    }
+    Some(warning.help("give it a larger share, or take a file of its own for it"))
 }
 
 /// Connects every input of a draft; none of the returned edges has a mistake in its names.
@@ -132,7 +163,7 @@ pub(super) fn inputs(
             let help = suggest(&port.value, "its inputs", own.ports.inputs.iter().map(|port| port.name));
             mistakes.push(Diagnostic::error("unknown-port", message).at(port.span, "unknown").help(help));
         }
-        let from = match origin(own, drafts, decoded, names, world, reference) {
+        let from = match origin(own, drafts, decoded, names, world, reference, mistakes) {
             Ok(from) => from,
             Err(mut diagnostic) => {
                 // The text says `${each}`: show what that came to.
@@ -200,6 +231,7 @@ fn origin(
     names: &Names,
     world: &mut World<'_>,
     at: &At<String>,
+    mistakes: &mut Vec<Diagnostic>,
 ) -> Result<From, Diagnostic> {
     let reference = at.value.as_str();
     if reference.is_empty() || reference.contains("${") {
@@ -214,7 +246,7 @@ fn origin(
     let rest: Vec<_> = rest.strip_prefix('.').map(|rest| rest.split('.').collect()).unwrap_or_default();
     match name {
         "models" => return world.model(&rest, at),
-        "data" => return world.data(&rest, at),
+        "data" => return world.data(&rest, at, mistakes),
         _ => {}
     }
     let Some(&index) = names.drafts.get(name) else { return Err(no_such_stage(name, &rest, names, drafts, at)) };
@@ -229,17 +261,14 @@ fn origin(
         };
         return Err(unknown(at, format!("`{reference}` does not name an output of stage `{name}`"), help));
     };
+    let (port, selector) = port.split_once('@').map_or((port, None), |(port, selector)| (port, Some(selector)));
     if made.is_some() && !outputs.contains(&port) {
-        let (plain, selector) = port.split_once('@').map_or((port, None), |(plain, selector)| (plain, Some(selector)));
-        let help = match selector {
-            Some(_) if outputs.contains(&plain) => {
-                format!("a stage's output is its last state: write `{name}.{plain}`")
-            }
-            _ => suggest(port, "its outputs", outputs.iter().copied()),
-        };
-        return Err(Diagnostic::error("unknown-port", format!("stage `{name}` has no output `{port}`"))
-            .at(at.span, "")
-            .help(help));
+        let help = suggest(port, "its outputs", outputs.iter().copied());
+        let message = format!("stage `{name}` has no output `{port}`");
+        return Err(Diagnostic::error("unknown-port", message).at(at.span, "").help(help));
+    }
+    if let Some(selector) = selector.filter(|selector| *selector != "last") {
+        return Err(selected(&drafts[index], port, selector, at));
     }
     if index == own {
         let message = format!("stage `{name}` can't read its own output");
@@ -247,6 +276,30 @@ fn origin(
         return Err(Diagnostic::error("cycle", message).at(at.span, "").help(help));
     }
     Ok(From::Draft { index, port: port.to_owned() })
+}
+
+/// Refuses a checkpoint that nobody keeps.
+fn selected(draft: &Draft<'_>, port: &str, selector: &str, at: &At<String>) -> Diagnostic {
+    let name = &draft.name;
+    let help = format!("write `{name}.{port}`, the state after the stage's last step");
+    let step = selector.strip_prefix("step=").map(str::parse::<usize>);
+    let (message, label) = match step {
+        Some(Ok(step)) => (
+            format!("stage `{name}` leaves no `{port}` of step {step}: a stage keeps the state after its last step only"),
+            "ends later, or earlier",
+        ),
+        None if selector == "best" => (
+            format!("stage `{name}` has no best `{port}`: it keeps its last state, and no metric that chooses another"),
+            "nothing here says what is best",
+        ),
+        _ => {
+            let message = format!("`@{selector}` chooses nothing");
+            let help = format!("`@last` is the only state that a stage keeps; {help}");
+            return Diagnostic::error("checkpoint", message).at(at.span, "").help(help);
+        }
+    };
+    let help = if selector == "best" { format!("{help}; `early_stop` ends a stage near its best") } else { help };
+    Diagnostic::error("checkpoint", message).at(at.span, "").at(draft.entry.name.span, label).help(help)
 }
 
 fn no_such_stage(name: &str, rest: &[&str], names: &Names, drafts: &[Draft<'_>], at: &At<String>) -> Diagnostic {

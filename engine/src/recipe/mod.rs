@@ -3,6 +3,7 @@
 
 mod compose;
 mod config;
+mod entry;
 mod fields;
 mod interpolate;
 mod read;
@@ -23,6 +24,7 @@ pub use read::ROW_FIELDS;
 pub use schema::schema;
 pub use source::{At, Position, Source, SourceId, Sources, Span};
 
+pub(crate) use entry::{DataEntry, ModelEntry};
 pub(crate) use fields::Fields;
 pub(crate) use interpolate::{Each, Scope};
 pub(crate) use read::Change;
@@ -31,7 +33,7 @@ pub(crate) use wiring::{head, items, references};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::fs;
-use crate::stage::{DataView, ModelType, Role, Runtime};
+use crate::stage::Runtime;
 use crate::vary::Variation;
 
 /// The recipe format that this version reads.
@@ -54,36 +56,6 @@ pub type Texts<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
 /// The texts on the disk.
 pub fn on_disk(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| error.to_string())
-}
-
-/// A `[models.x]` entry.
-#[derive(Debug)]
-pub(crate) struct ModelEntry {
-    /// `x`.
-    pub name: At<String>,
-    /// `file:…` or `hf:…`; none if it is missing or wrong.
-    pub source: Option<At<Location>>,
-    /// What `check` may assume of a model that it can't see.
-    pub assume: ModelType,
-}
-
-/// A `[data.x]` entry.
-#[derive(Debug)]
-pub(crate) struct DataEntry {
-    /// `x`.
-    pub name: At<String>,
-    /// `file:…` or `hf:…`; none if it is missing or wrong.
-    pub source: Option<At<Location>>,
-    /// How to read its rows; no split taken yet.
-    pub view: DataView,
-    /// Place of `columns`.
-    pub columns: Option<Span>,
-    /// May it be trained on?
-    pub role: At<Role>,
-    /// Do its rows carry images, where `check` can't see them?
-    pub images: Option<bool>,
-    /// Row fields that are present, where `check` can't see them.
-    pub fields: Option<Vec<String>>,
 }
 
 /// Where a model or data set lies.

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use super::compose::Composed;
 use super::interpolate::{self, Seeds};
 use super::{
-    At, DataEntry, Fields, Location, ModelEntry, Node, Origin, Recipe, Reseed, SCHEMA, Sources, Span, StageEntry,
-    Table, secret, wiring,
+    At, Fields, Node, Origin, Recipe, Reseed, SCHEMA, Sources, Span, StageEntry, Table, secret, wiring,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::fs;
-use crate::stage::{DataView, ModelType, Role, Runtime};
+use crate::stage::Runtime;
 use crate::vary::Variation;
 
 /// Fields of a row that `columns` may map; those that the reader of rows knows.
@@ -186,9 +185,10 @@ fn schema_number(top: &mut Fields<'_, '_>, start: Span) {
     }
 }
 
-struct Reader<'a> {
-    sources: &'a Sources,
-    mistakes: Vec<Diagnostic>,
+/// Reads sections; what is wrong with them is collected.
+pub(super) struct Reader<'a> {
+    pub(super) sources: &'a Sources,
+    pub(super) mistakes: Vec<Diagnostic>,
 }
 
 impl Reader<'_> {
@@ -227,7 +227,7 @@ impl Reader<'_> {
         entries
     }
 
-    fn name(&mut self, section: &str, name: &str, span: Span) {
+    pub(super) fn name(&mut self, section: &str, name: &str, span: Span) {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
         if name.is_empty() || !name.chars().all(allowed) {
             let message = format!("`{name}` can't be a name");
@@ -238,160 +238,6 @@ impl Reader<'_> {
             let help = format!("`{name}.…` already means something in a reference; choose another name");
             self.mistakes.push(Diagnostic::error("name", message).at(span, "reserved").help(help));
         }
-    }
-
-    fn model(&mut self, name: At<String>, table: &Table) -> ModelEntry {
-        let title = format!("`[models.{}]`", name.value);
-        let mut fields = Fields::new(table, title.as_str(), &mut self.mistakes);
-        let source = fields.string("source");
-        let revision = fields.string("revision").map(|at| at.value);
-        let assumed = fields.table("assume").map(|at| at.value);
-        fields.finish();
-        let mut assume = ModelType::default();
-        if let Some(assumed) = assumed {
-            let mut fields = Fields::new(assumed, format!("`assume` of {title}"), &mut self.mistakes);
-            assume.images = fields.boolean("images").map(|at| at.value);
-            assume.max_length = fields.count("max_length").map(|at| at.value);
-            assume.vocabulary = fields.count("vocabulary").map(|at| at.value);
-            assume.adapter = fields.boolean("adapter").map(|at| at.value);
-            fields.finish();
-        }
-        let source = self.location(&title, &name, table, source, revision);
-        ModelEntry { name, source, assume }
-    }
-
-    fn data(&mut self, name: At<String>, table: &Table) -> DataEntry {
-        let title = format!("`[data.{}]`", name.value);
-        let mut fields = Fields::new(table, title.as_str(), &mut self.mistakes);
-        let source = fields.string("source");
-        let revision = fields.string("revision").map(|at| at.value);
-        let columns = fields.table("columns");
-        let splits = fields.table("splits");
-        let assumed = fields.table("assume").map(|at| at.value);
-        let role = fields.string("role");
-        let mut view = DataView {
-            answer_marker: fields.string("answer_marker").map(|at| at.value),
-            group_by: fields.string("group_by").map(|at| at.value),
-            limit: fields.count("limit").map(|at| at.value),
-            ..DataView::default()
-        };
-        fields.finish();
-        if let Some(columns) = &columns {
-            view.columns = self.columns(&title, columns.value);
-        }
-        if let Some(splits) = &splits {
-            view.splits = self.splits(&title, splits);
-        }
-        let (mut images, mut row_fields) = (None, None);
-        if let Some(assumed) = assumed {
-            let mut fields = Fields::new(assumed, format!("`assume` of {title}"), &mut self.mistakes);
-            images = fields.boolean("images").map(|at| at.value);
-            let listed = fields.strings("columns");
-            fields.finish();
-            row_fields = listed.map(|listed| {
-                listed.value.iter().for_each(|field| self.row_field(&field.value, field.span));
-                listed.value.into_iter().map(|field| field.value).collect()
-            });
-        }
-        let role = self.role(role, name.span);
-        let source = self.location(&title, &name, table, source, revision);
-        DataEntry { name, source, view, columns: columns.map(|at| at.span), role, images, fields: row_fields }
-    }
-
-    fn role(&mut self, role: Option<At<String>>, absent: Span) -> At<Role> {
-        match role {
-            None => At::new(Role::Train, absent),
-            Some(At { value, span }) => match value.as_str() {
-                "train" => At::new(Role::Train, span),
-                "eval" => At::new(Role::Eval, span),
-                other => {
-                    let help = suggest(other, "roles", ["train", "eval"]);
-                    let message = format!("there is no role `{other}`");
-                    self.mistakes.push(Diagnostic::error("wrong-type", message).at(span, "").help(help));
-                    At::new(Role::Train, span)
-                }
-            },
-        }
-    }
-
-    fn columns(&mut self, title: &str, table: &Table) -> BTreeMap<String, String> {
-        let mut columns = BTreeMap::new();
-        for (field, entry) in table.in_order() {
-            self.row_field(field, entry.key);
-            if let Node::String(column) = &entry.value.value {
-                columns.insert(field.to_owned(), column.clone());
-            } else {
-                let message = format!("a column of {title} is a string, not {}", entry.value.value.type_name());
-                let help = format!("write the name of the column that holds it: `{field} = \"…\"`");
-                self.mistakes.push(Diagnostic::error("wrong-type", message).at(entry.value.span, "").help(help));
-            }
-        }
-        columns
-    }
-
-    fn row_field(&mut self, field: &str, span: Span) {
-        if !ROW_FIELDS.contains(&field) {
-            let help = suggest(field, "fields of a row", ROW_FIELDS);
-            let message = format!("a row has no field `{field}`");
-            self.mistakes.push(Diagnostic::error("unknown-key", message).at(span, "unknown").help(help));
-        }
-    }
-
-    fn splits(&mut self, title: &str, table: &At<&Table>) -> BTreeMap<String, f64> {
-        let mut splits = BTreeMap::new();
-        let mut bad = false;
-        for (name, entry) in table.value.in_order() {
-            self.name("splits", name, entry.key);
-            let share = match entry.value.value {
-                Node::Float(share) => share,
-                Node::Integer(share) => share as f64,
-                _ => f64::NAN,
-            };
-            splits.insert(name.to_owned(), share);
-            if !(share > 0.0 && share <= 1.0) {
-                let message = format!("the share of split `{name}` is a number above 0 and up to 1");
-                self.mistakes.push(Diagnostic::error("splits", message).at(entry.value.span, ""));
-                bad = true;
-            }
-        }
-        let sum: f64 = splits.values().sum();
-        if !bad && (sum - 1.0).abs() > 1e-6 {
-            let message = format!("the splits of {title} share out {sum:.4} of its rows, not 1");
-            let help = "make them add up to 1; name rows that nobody should get `unused`";
-            self.mistakes.push(Diagnostic::error("splits", message).at(table.span, "").help(help));
-        }
-        splits
-    }
-
-    fn location(
-        &mut self,
-        title: &str,
-        name: &At<String>,
-        table: &Table,
-        source: Option<At<String>>,
-        revision: Option<String>,
-    ) -> Option<At<Location>> {
-        let help = "write `source = \"file:PATH\"` or `source = \"hf:ORG/NAME\"`";
-        let Some(At { value, span }) = source else {
-            if table.get("source").is_none() {
-                let message = format!("{title} does not say where it is");
-                let missing = Diagnostic::error("missing-key", message).at(name.span, "`source` is missing");
-                self.mistakes.push(missing.help(help));
-            }
-            return None;
-        };
-        let location = match value.split_once(':') {
-            Some(("file", path)) if !path.is_empty() => Location::File(self.sources.get(span.source).dir.join(path)),
-            Some(("hf", id)) if id.split('/').count() == 2 && id.split('/').all(|part| !part.is_empty()) => {
-                Location::Hub(revision.map_or_else(|| value.clone(), |revision| format!("{value}@{revision}")))
-            }
-            _ => {
-                let message = format!("`{value}` is not a place that {title} can come from");
-                self.mistakes.push(Diagnostic::error("source", message).at(span, "").help(help));
-                return None;
-            }
-        };
-        Some(At::new(location, span))
     }
 
     fn stage(&mut self, name: At<String>, table: &Table) -> StageEntry {

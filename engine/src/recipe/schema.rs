@@ -104,11 +104,20 @@ fn model() -> Value {
         &json!({
             "source": source(),
             "revision": { "type": "string", "description": "Branch, tag or commit on the hub." },
+            "licence": { "type": "string", "description": "As the hub spells it: `apache-2.0`, `cc-by-nc-4.0`." },
             "assume": closed(&json!({
+                "architecture": { "type": "string", "description": "`model_type` of its `config.json`." },
                 "images": { "type": "boolean", "description": "Can it read images?" },
                 "max_length": { "type": "integer", "minimum": 1, "description": "Longest sequence in tokens." },
                 "vocabulary": { "type": "integer", "minimum": 1, "description": "Number of tokens." },
+                "added_tokens": strings("Every token that was added to its vocabulary, such as `<think>`."),
+                "embedding": { "type": "integer", "minimum": 1, "description": "Rows of its embedding." },
+                "tied": { "type": "boolean", "description": "Is the embedding its head, too?" },
+                "template": { "type": "boolean", "description": "Has it a chat template?" },
+                "min_pixels": { "type": "integer", "minimum": 1, "description": "Smaller images are enlarged." },
+                "max_pixels": { "type": "integer", "minimum": 1, "description": "Larger images are reduced." },
                 "adapter": { "type": "boolean", "description": "Does a low-rank adapter stand beside its weights?" },
+                "precision": { "type": "string", "description": "Number format of its weights: `bf16`." },
             }), &[]),
         }),
         &["source"],
@@ -120,6 +129,7 @@ fn data() -> Value {
         &json!({
             "source": source(),
             "revision": { "type": "string", "description": "Branch, tag or commit on the hub." },
+            "licence": { "type": "string", "description": "As the hub spells it: `apache-2.0`, `cc-by-nc-4.0`." },
             "columns": {
                 "type": "object", "additionalProperties": { "type": "string" },
                 "description": "Field of a row = column of the file.",
@@ -135,6 +145,9 @@ fn data() -> Value {
             "assume": closed(&json!({
                 "images": { "type": "boolean", "description": "Do rows carry images?" },
                 "columns": strings("Fields that rows have."),
+                "rows": { "type": "integer", "minimum": 0, "description": "How many rows there are." },
+                "answers": { "enum": ["number", "letter", "text", "mixed"], "description": "What answers look like." },
+                "prompt_tokens": { "type": "integer", "minimum": 0, "description": "Tokens of the longest prompt." },
             }), &[]),
         }),
         &["source"],

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::port::ArtifactType;
+use super::types::ArtifactType;
 use crate::exec::StageEvent;
 
 /// Settings that may change how fast a stage runs, never what it computes.

@@ -5,7 +5,11 @@
 //! nothing of tensors, tokens or files formats.
 
 mod context;
+mod fact;
 mod port;
+mod problem;
+mod tokenizer;
+mod types;
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -16,9 +20,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use context::{DataView, InputArtifact, Runtime, StageContext, StageError, StageRequest};
-pub use port::{
-    ArtifactKind, ArtifactType, DataType, InputPort, ModelType, OptimizerType, OutputPort, PortTypes, Ports, Role,
-};
+pub use fact::{Fact, Said};
+pub use port::{ArtifactKind, InputPort, OutputPort, Ports};
+pub use problem::{Problem, ProblemAt, Problems};
+pub use tokenizer::{Difference, Known, Tokenizer, Vocabulary};
+pub use types::{Adapter, Answers, ArtifactType, DataType, Licence, ModelType, OptimizerType, Pixels, PortTypes, Role};
 
 /// One kind of stage: what the word after `kind =` means.
 ///
@@ -40,7 +46,8 @@ pub trait StageKind: 'static {
     /// Rules on values that a type can't say (ranges, combinations). Pure: no files, no device.
     fn validate(params: &Self::Params, problems: &mut Problems);
 
-    /// Types of the outputs, given the types of the inputs; reports inputs that do not fit. Pure.
+    /// Types of the outputs, given the types of the inputs; reports inputs that do not fit. Pure. What the kind itself knows
+    /// of an output says by which parameter ([`Fact::param`]), so that a later mistake can point at it.
     fn types(params: &Self::Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes;
 
     /// Does the work. Called in a worker process, with every input present.
@@ -49,69 +56,6 @@ pub trait StageKind: 'static {
     /// and is handed to the next attempt), and returns [`StageError::Interrupted`] soon after
     /// [`StageContext::interrupted`] turns true.
     fn run(params: &Self::Params, context: &mut StageContext<'_>) -> Result<(), StageError>;
-}
-
-/// A mistake in the parameters or inputs of one stage, before the engine adds the place in the recipe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// What the mistake is about.
-    pub at: ProblemAt,
-    /// Lowercase fragment that says what is wrong and why.
-    pub message: String,
-    /// How to fix it.
-    pub help: Option<String>,
-    /// It can run, but somebody probably meant something else.
-    pub warning: bool,
-}
-
-/// The part of a stage that a [`Problem`] is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ProblemAt {
-    /// A parameter, as a dotted path below `params`: `select.low`.
-    Param(String),
-    /// An input port by name.
-    Input(String),
-    /// The stage as a whole.
-    Stage,
-}
-
-/// Collects every [`Problem`] of one stage.
-#[derive(Debug, Default)]
-pub struct Problems(Vec<Problem>);
-
-impl Problems {
-    /// Reports a bad parameter at a dotted path below `params`.
-    pub fn param(&mut self, path: impl Into<String>, message: impl Into<String>, help: impl Into<String>) {
-        self.push(ProblemAt::Param(path.into()), message, help);
-    }
-
-    /// Reports an input that does not fit.
-    pub fn input(&mut self, port: impl Into<String>, message: impl Into<String>, help: impl Into<String>) {
-        self.push(ProblemAt::Input(port.into()), message, help);
-    }
-
-    /// Reports a problem of the whole stage.
-    pub fn stage(&mut self, message: impl Into<String>, help: impl Into<String>) {
-        self.push(ProblemAt::Stage, message, help);
-    }
-
-    /// Warns of a parameter that can be meant as it is, but seldom is.
-    pub fn warn(&mut self, path: impl Into<String>, message: impl Into<String>, help: impl Into<String>) {
-        self.param(path, message, help);
-        if let Some(last) = self.0.last_mut() {
-            last.warning = true;
-        }
-    }
-
-    /// Every problem, in the order reported.
-    pub fn into_vec(self) -> Vec<Problem> {
-        self.0
-    }
-
-    fn push(&mut self, at: ProblemAt, message: impl Into<String>, help: impl Into<String>) {
-        let help = help.into();
-        self.0.push(Problem { at, message: message.into(), help: (!help.is_empty()).then_some(help), warning: false });
-    }
 }
 
 /// Why a table of parameters is not what a kind takes.

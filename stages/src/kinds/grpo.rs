@@ -290,7 +290,7 @@ mod tests {
             ProblemAt::Param(path) => path,
             other => format!("{other:?}"),
         };
-        let found = problems.into_vec().into_iter().filter(|problem| problem.warning == warning);
+        let found = problems.into_vec().into_iter().filter(|problem| problem.severity == curricle_engine::diagnostic::Severity::Warning == warning);
         found.map(|problem| path(problem.at)).collect()
     }
 
@@ -374,7 +374,7 @@ mod tests {
         let inputs = PortTypes::default().with("model", model(Some(5))).with("reference", model(Some(6)));
         let mut problems = Problems::default();
         check_reference(&Params::default(), &inputs, &mut problems);
-        let found: Vec<_> = problems.into_vec().into_iter().map(|problem| (problem.at, problem.warning)).collect();
+        let found: Vec<_> = problems.into_vec().into_iter().map(|problem| (problem.at, problem.severity == curricle_engine::diagnostic::Severity::Warning)).collect();
         let expected = [(ProblemAt::Input("reference".into()), false), (ProblemAt::Param("kl.coef".into()), true)];
         assert_eq!(found, expected);
     }
