@@ -16,6 +16,7 @@
 
 pub mod device;
 pub mod eval;
+mod fit;
 #[cfg(feature = "compute")]
 pub mod infer;
 #[cfg(feature = "compute")]

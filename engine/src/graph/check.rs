@@ -132,7 +132,7 @@ impl<'a> Checker<'a> {
         let mut whole = true;
         for edge in &self.edges[own] {
             let found = match &edge.from {
-                From::Outside(known) => known.clone(),
+                From::Outside(known) => known.as_deref().cloned(),
                 From::Draft { index, port } => {
                     places[*index].zip(outputs[*index].as_ref()).and_then(|(stage, types)| {
                         Some((Origin::Stage { stage, port: port.clone() }, types.0.get(port)?.clone()))
@@ -160,7 +160,7 @@ impl<'a> Checker<'a> {
         let mut edge = edge;
         while let From::Draft { index, .. } = edge.from {
             let eval = |edge: &&Edge| match &edge.from {
-                From::Outside(known) => known.as_ref().is_some_and(|(_, ty)| is_eval(ty)),
+                From::Outside(known) => known.as_ref().is_some_and(|known| is_eval(&known.1)),
                 From::Draft { index, port } => {
                     outputs[*index].as_ref().and_then(|types| types.0.get(port)).is_some_and(is_eval)
                 }

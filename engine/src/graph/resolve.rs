@@ -7,9 +7,7 @@ use super::expand::{Draft, Names};
 use super::facts::{self, Outside};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::recipe::{At, DataEntry, Recipe};
-use crate::stage::{
-    AnyKind, AnyStage, ArtifactKind, ArtifactType, DataType, Fact, InputPort, ModelType, Ports, Said,
-};
+use crate::stage::{AnyKind, AnyStage, ArtifactKind, ArtifactType, DataType, Fact, InputPort, ModelType, Ports, Said};
 
 /// A draft whose kind and parameters are known.
 pub(super) struct Decoded {
@@ -30,7 +28,7 @@ pub(super) enum From {
     /// An output port of another draft.
     Draft { index: usize, port: String },
     /// A model or data set from outside; none if what is known of it is wrong.
-    Outside(Option<(Origin, ArtifactType)>),
+    Outside(Option<Box<(Origin, ArtifactType)>>),
 }
 
 /// Models and data sets from outside, each looked at once.
@@ -73,15 +71,12 @@ impl<'a> World<'a> {
         };
         self.used.insert(("models", name));
         let known = outside.as_ref();
-        Ok(From::Outside(known.map(|outside| (outside.origin.clone(), ArtifactType::Model(outside.ty.clone())))))
+        Ok(From::Outside(
+            known.map(|outside| Box::new((outside.origin.clone(), ArtifactType::Model(outside.ty.clone())))),
+        ))
     }
 
-    fn data(
-        &mut self,
-        parts: &[&str],
-        at: &At<String>,
-        mistakes: &mut Vec<Diagnostic>,
-    ) -> Result<From, Diagnostic> {
+    fn data(&mut self, parts: &[&str], at: &At<String>, mistakes: &mut Vec<Diagnostic>) -> Result<From, Diagnostic> {
         let (name, split) = match parts {
             [name] => (name, None),
             [name, split] => (name, Some(*split)),
@@ -115,7 +110,7 @@ impl<'a> World<'a> {
             }
             // How many rows a split gets is decided by their hashes.
             let rows = if split.is_some() { Fact::default() } else { outside.ty.rows.clone() };
-            (origin, ArtifactType::Data(DataType { rows, ..outside.ty.clone() }))
+            Box::new((origin, ArtifactType::Data(DataType { rows, ..outside.ty.clone() })))
         })))
     }
 }
@@ -177,7 +172,7 @@ pub(super) fn inputs(
         let Some((_, Some(port))) = known else { continue };
         let made = match &from {
             From::Draft { index, port } => decoded[*index].as_ref().and_then(|made| output(&made.ports, port)),
-            From::Outside(known) => known.as_ref().map(|(_, ty)| ty.kind()),
+            From::Outside(known) => known.as_ref().map(|known| known.1.kind()),
         };
         if let Some(made) = made.filter(|made| *made != port.kind) {
             let message = format!("input `{}` of stage `{}` takes {}", port.name, draft.name, port.kind.with_article());
@@ -285,7 +280,9 @@ fn selected(draft: &Draft<'_>, port: &str, selector: &str, at: &At<String>) -> D
     let step = selector.strip_prefix("step=").map(str::parse::<usize>);
     let (message, label) = match step {
         Some(Ok(step)) => (
-            format!("stage `{name}` leaves no `{port}` of step {step}: a stage keeps the state after its last step only"),
+            format!(
+                "stage `{name}` leaves no `{port}` of step {step}: a stage keeps the state after its last step only"
+            ),
             "ends later, or earlier",
         ),
         None if selector == "best" => (

@@ -62,12 +62,16 @@ pub(super) fn check(recipe: &Recipe, drafts: &[Draft<'_>], edges: &[Vec<Edge>], 
 fn rows(edge: &Edge) -> Option<(String, Option<&DataView>, Role)> {
     match &edge.from {
         From::Draft { index, port } => Some((format!("{index}.{port}"), None, Role::Train)),
-        From::Outside(Some((origin, ArtifactType::Data(data)))) => match origin {
-            Origin::File { path, view } => Some((path.display().to_string(), Some(view), data.role)),
-            Origin::Remote { source, view } => Some((source.clone(), Some(view), data.role)),
-            Origin::Stage { .. } => None,
+        From::Outside(None) => None,
+        From::Outside(Some(known)) => match (&known.0, &known.1) {
+            (Origin::File { path, view }, ArtifactType::Data(data)) => {
+                Some((path.display().to_string(), Some(view), data.role))
+            }
+            (Origin::Remote { source, view }, ArtifactType::Data(data)) => {
+                Some((source.clone(), Some(view), data.role))
+            }
+            _ => None,
         },
-        From::Outside(_) => None,
     }
 }
 
@@ -88,5 +92,7 @@ fn met(recipe: &Recipe, kept: &Use<'_>, learned: &Use<'_>) -> Diagnostic {
     }
     let message = format!("stage `{}` measures on rows that stage `{}` learns from", kept.stage, learned.stage);
     let warning = Diagnostic::warning("overlap", message).at(here, "measured on here").at(there, "learned from here");
-    warning.help("what was learned by heart looks like skill: keep rows apart with `splits`, and give tests `role = \"eval\"`")
+    warning.help(
+        "what was learned by heart looks like skill: keep rows apart with `splits`, and give tests `role = \"eval\"`",
+    )
 }

@@ -49,8 +49,8 @@ impl StageKind for Train {
     }
 
     fn types(_: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
-        let images = inputs.model("model").and_then(|model| model.images);
-        if images == Some(false) && inputs.data("data").and_then(|data| data.images) == Some(true) {
+        let images = inputs.model("model").map(|model| model.images.clone()).unwrap_or_default();
+        if images.is(&false) && inputs.data("data").is_some_and(|data| data.images.is(&true)) {
             problems.input("data", "has images", "");
         }
         PortTypes::default().with("model", ArtifactType::Model(ModelType { images, ..ModelType::default() }))

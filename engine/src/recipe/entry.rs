@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::read::{Reader, ROW_FIELDS};
+use super::read::{ROW_FIELDS, Reader};
 use super::source::{At, Span};
 use super::tree::{Node, Table};
 use super::{Fields, Location};
@@ -89,9 +89,8 @@ impl Reader<'_> {
             assume.tied = fact(fields.boolean("tied"));
             assume.template = fact(fields.boolean("template"));
             assume.pixels = pixels(&mut fields);
-            assume.adapter = fact(
-                fields.boolean("adapter").map(|at| At::new(at.value.then(Adapter::default), at.span)),
-            );
+            assume.adapter =
+                fact(fields.boolean("adapter").map(|at| At::new(at.value.then(Adapter::default), at.span)));
             assume.precision = fact(fields.string("precision").map(|at| At::new(at.value.to_uppercase(), at.span)));
             fields.finish();
         }

@@ -128,7 +128,9 @@ mod tests {
         let place = |path: Option<&str>| Span::new(id, path.map_or(0, str::len)..9);
         let mut facts = [Fact::known(1), Fact::param(2, "size"), Fact::default()];
         for _ in 0..2 {
-            facts.iter_mut().for_each(|fact| fact.place(place));
+            for fact in &mut facts {
+                fact.place(place);
+            }
         }
         let said = facts.map(|fact| fact.said);
         assert_eq!(said, [Said::at(place(None)), Said::at(place(Some("size"))), Said::Unsaid]);

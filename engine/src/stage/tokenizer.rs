@@ -58,8 +58,8 @@ impl Tokenizer {
         }
         match &self.base {
             Some(base) => base.ids.get(token).map_or(Known::Missing, |id| Known::Id(*id)),
-            // A token such as `<think>` does not come out of merges.
-            None if self.all_added => Known::Missing,
+            // A token such as `<think>` does not come out of merges; those of the architecture are not declared one by one.
+            None if self.all_added && !token.starts_with("<|") => Known::Missing,
             None => Known::Unknown,
         }
     }
@@ -109,7 +109,8 @@ impl Tokenizer {
                 return differ(token);
             }
         }
-        self.added.keys().chain(other.added.keys()).find_map(|token| differ(token))
+        let added = self.added.iter().chain(&other.added).filter(|(token, _)| differ(token).is_some());
+        differ(added.min_by_key(|(token, id)| (**id, *token))?.0)
     }
 }
 
@@ -129,12 +130,10 @@ mod tests {
     fn new_tokens_get_the_next_ids_and_old_ones_keep_theirs() {
         let more = read(&["a", "b"], &["<x>"]).with(&["<y>".into(), "b".into(), "<x>".into()]);
         assert_eq!(more.size, Some(4));
-        assert_eq!(["<x>", "<y>", "b", "c"].map(|token| more.find(token)), [
-            Known::Id(2),
-            Known::Id(3),
-            Known::Id(1),
-            Known::Missing
-        ]);
+        assert_eq!(
+            ["<x>", "<y>", "b", "c"].map(|token| more.find(token)),
+            [Known::Id(2), Known::Id(3), Known::Id(1), Known::Missing]
+        );
         let vague = Tokenizer { size: Some(9), ..Tokenizer::default() }.with(&["<x>".into()]);
         assert_eq!((vague.size, vague.find("<x>"), vague.find("<y>")), (None, Known::There, Known::Unknown));
     }

@@ -48,6 +48,8 @@ pub struct ModelType {
     pub adapter: Fact<Option<Adapter>>,
     /// Number format of the weights as stored, as safetensors spells it: `BF16`.
     pub precision: Fact<String>,
+    /// Have its weights been trained, or made, by a stage? Then no base outside of the run fits its adapter.
+    pub trained: Fact<bool>,
     /// Licences of everything that it was made from.
     pub licences: Vec<Licence>,
 }
@@ -124,6 +126,8 @@ pub struct DataType {
     pub group_by: Fact<String>,
     /// What answers look like.
     pub answers: Fact<Answers>,
+    /// Pixels of the largest image.
+    pub image_pixels: Fact<usize>,
     /// Tokens of the longest prompt.
     pub prompt_tokens: Fact<usize>,
     /// Its licence, as on the hub.
@@ -182,6 +186,7 @@ impl ArtifactType {
                 model.pixels.place(place);
                 model.adapter.place(place);
                 model.precision.place(place);
+                model.trained.place(place);
             }
             Self::Data(data) => {
                 data.images.place(place);
@@ -189,6 +194,7 @@ impl ArtifactType {
                 data.rows.place(place);
                 data.group_by.place(place);
                 data.answers.place(place);
+                data.image_pixels.place(place);
                 data.prompt_tokens.place(place);
                 data.licence.place(place);
             }

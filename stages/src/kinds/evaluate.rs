@@ -7,6 +7,7 @@ use curricle_engine::stage::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::fit;
 use crate::prompt::Instruction;
 use crate::train::precision::Precision;
 
@@ -64,6 +65,7 @@ impl StageKind for Evaluate {
         Ports::new()
             .input("model", ArtifactKind::Model)
             .input("data", ArtifactKind::Data)
+            .measures()
             .output("metrics", ArtifactKind::Metrics)
     }
 
@@ -86,8 +88,11 @@ impl StageKind for Evaluate {
     }
 
     fn types(params: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
-        check_question_data(inputs, problems);
-        check_length(params.max_new_tokens, inputs, problems);
+        fit::readable("model", inputs, problems);
+        fit::speaks("model", inputs, problems);
+        fit::images("data", inputs, problems);
+        fit::questions(inputs, problems);
+        fit::completion(params.max_new_tokens, inputs, problems);
         PortTypes::default().with("metrics", ArtifactType::Metrics)
     }
 
@@ -109,36 +114,6 @@ pub(super) fn check_sampling(temperature: f64, top_p: f64, problems: &mut Proble
     }
     if !(top_p > 0.0 && top_p <= 1.0) {
         problems.param("top_p", format!("`{top_p}` is no probability above 0"), "1 takes all tokens");
-    }
-}
-
-/// Rows that are asked and judged: the model must read their images, and they must have answers.
-pub(super) fn check_question_data(inputs: &PortTypes, problems: &mut Problems) {
-    let Some(data) = inputs.data("data") else { return };
-    if data.images == Some(true) && inputs.model("model").and_then(|model| model.images) == Some(false) {
-        problems.input("data", "has rows with images, and the model reads text only", "use rows without images");
-    }
-    for (column, why) in [("prompt", "to ask"), ("answer", "to judge completions by")] {
-        if data.columns.as_ref().is_some_and(|columns| !columns.contains(column)) {
-            problems.input(
-                "data",
-                format!("rows have no `{column}` {why}"),
-                format!("name the column: `columns = {{ {column} = \"…\" }}`"),
-            );
-        }
-    }
-}
-
-/// A completion alone must fit the model's positions.
-pub(super) fn check_length(max_new_tokens: usize, inputs: &PortTypes, problems: &mut Problems) {
-    if let Some(limit) = inputs.model("model").and_then(|model| model.max_length)
-        && max_new_tokens >= limit
-    {
-        problems.param(
-            "max_new_tokens",
-            format!("{max_new_tokens} leave no room for the prompt: the model's positions end at {limit}"),
-            "",
-        );
     }
 }
 

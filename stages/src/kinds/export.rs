@@ -1,11 +1,14 @@
 //! `export`: a model → a folder in Hugging Face's layout that transformers and vLLM load unchanged, with a card that says
 //! where it comes from. Refuses to know how the model was made.
 
+use curricle_engine::diagnostic::Severity;
 use curricle_engine::stage::{
     ArtifactKind, ArtifactType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::fit;
 
 /// The kind `export`.
 pub struct Export;
@@ -79,8 +82,25 @@ impl StageKind for Export {
     }
 
     fn types(params: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
-        if params.adapter == Adapter::Peft && inputs.model("model").is_some_and(|model| model.adapter == Some(false)) {
+        fit::readable("model", inputs, problems);
+        let Some(model) = inputs.model("model") else {
+            return PortTypes::default().with("export", ArtifactType::Export);
+        };
+        if params.adapter == Adapter::Peft && model.adapter.is(&None) {
             problems.input("model", "has no adapter to export", "take out `adapter = \"peft\"`");
+            problems.see(&model.adapter, "the model has no adapter");
+            problems.see_param("adapter", "asked for here");
+        } else if params.adapter == Adapter::Peft && model.trained.is(&true) {
+            let help = "export the whole model, or train the adapter alone from the base on";
+            let message = "exports the adapter alone, and under it lie weights that no base outside of this run has";
+            problems.warn("adapter", message, help);
+            problems.see(&model.trained, "these weights are made here");
+        }
+        for licence in model.licences.iter().filter(|licence| restricts(&licence.name)) {
+            let message = format!("comes from what is licensed `{}`, which restricts its use", licence.name);
+            problems.input("model", message, "read the licence before the export leaves the house");
+            problems.only(Severity::Note);
+            problems.see_said(&licence.said, "licensed so");
         }
         PortTypes::default().with("export", ArtifactType::Export)
     }
@@ -94,6 +114,13 @@ impl StageKind for Export {
     fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
         run::run(params, context)
     }
+}
+
+/// Does a licence, by its name on the hub, forbid commercial use, changes, or anything that only reading it tells?
+fn restricts(licence: &str) -> bool {
+    let licence = licence.to_lowercase();
+    let words: Vec<_> = licence.split(['-', '_', ' ']).collect();
+    words.iter().any(|word| ["nc", "nd", "noncommercial", "research", "other", "unknown"].contains(word))
 }
 
 /// A size as Hugging Face spells it, in bytes; none if it is no size.
@@ -180,7 +207,24 @@ mod run {
 
 #[cfg(test)]
 mod tests {
+    use curricle_engine::stage::Fact;
+
     use super::*;
+
+    #[test]
+    fn licences_that_restrict_are_known_by_their_names() {
+        let names = [
+            "cc-by-nc-4.0",
+            "CC-BY-NC-SA-4.0",
+            "qwen-research",
+            "other",
+            "apache-2.0",
+            "mit",
+            "cc-by-sa-4.0",
+            "odc-by",
+        ];
+        assert_eq!(names.map(restricts), [true, true, true, true, false, false, false, false]);
+    }
 
     #[test]
     fn sizes_are_spelled_as_on_the_hub() {
@@ -196,13 +240,15 @@ mod tests {
             let params: Params = serde_json::from_str(params).unwrap();
             let mut problems = Problems::default();
             Export::validate(&params, &mut problems);
+            let adapter = Fact::known(adapter);
             let model = curricle_engine::stage::ModelType { adapter, ..Default::default() };
             Export::types(&params, &PortTypes::default().with("model", ArtifactType::Model(model)), &mut problems);
             problems.into_vec().len()
         };
-        assert_eq!(problems(r#"{ "adapter": "peft", "base": "Qwen/Qwen2.5-VL-3B-Instruct" }"#, Some(true)), 0);
-        assert_eq!(problems(r#"{ "dtype": "bf16", "max_shard_size": "5GB" }"#, Some(true)), 0);
-        assert_eq!(problems(r#"{ "adapter": "peft", "dtype": "bf16" }"#, Some(false)), 2);
+        let adapter = Some(curricle_engine::stage::Adapter::default());
+        assert_eq!(problems(r#"{ "adapter": "peft", "base": "Qwen/Qwen2.5-VL-3B-Instruct" }"#, adapter.clone()), 0);
+        assert_eq!(problems(r#"{ "dtype": "bf16", "max_shard_size": "5GB" }"#, adapter), 0);
+        assert_eq!(problems(r#"{ "adapter": "peft", "dtype": "bf16" }"#, None), 2);
         assert_eq!(problems(r#"{ "base": "x", "max_shard_size": "5 apples" }"#, None), 2);
     }
 }

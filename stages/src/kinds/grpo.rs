@@ -2,14 +2,18 @@
 //! and text RL are this one kind: images or text is a question of the rows. Refuses to know how a step is computed; see
 //! [`crate::rl`].
 
+mod reference;
+
+use curricle_engine::diagnostic::Severity;
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    Answers, ArtifactKind, ArtifactType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::{check_length, check_question_data, check_sampling};
+use super::evaluate::check_sampling;
 use super::sft::Decay;
+use crate::fit;
 use crate::model::lora::{self, Lora};
 use crate::prompt::Instruction;
 use crate::rl::advantage::Advantage;
@@ -201,11 +205,17 @@ impl StageKind for Grpo {
     }
 
     fn types(params: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
-        check_question_data(inputs, problems);
-        check_length(params.max_new_tokens, inputs, problems);
-        check_reference(params, inputs, problems);
+        fit::readable("model", inputs, problems);
+        fit::speaks("model", inputs, problems);
+        fit::images("data", inputs, problems);
+        fit::questions(inputs, problems);
+        fit::completion(params.max_new_tokens, inputs, problems);
+        fit::frozen(&params.freeze, inputs, problems);
+        check_rewards(params, inputs, problems);
+        reference::check(params, inputs, problems);
         let model = inputs.model("model").cloned().unwrap_or_default();
-        PortTypes::default().with("model", ArtifactType::Model(lora::flow(params.lora.as_ref(), model, problems)))
+        let model = lora::flow(params.lora.as_ref(), model, problems).made_from(inputs.data("data"));
+        PortTypes::default().with("model", ArtifactType::Model(model))
     }
 
     #[cfg(feature = "compute")]
@@ -219,25 +229,29 @@ impl StageKind for Grpo {
     }
 }
 
-/// The reference scores what the model writes, so it has to know the same tokens and see the same images.
-fn check_reference(params: &Params, inputs: &PortTypes, problems: &mut Problems) {
-    let Some(reference) = inputs.model("reference") else { return };
-    let ours = inputs.model("model").and_then(|model| model.vocabulary);
-    if let (Some(ours), Some(theirs)) = (ours, reference.vocabulary)
-        && ours != theirs
+/// Rewards that no row, or only luck, could earn.
+fn check_rewards(params: &Params, inputs: &PortTypes, problems: &mut Problems) {
+    let Some(data) = inputs.data("data") else { return };
+    let answers = data.answers.get().copied();
+    let (reward, counts) = (&params.reward, |answers| matches!(answers, Answers::Text | Answers::Letter));
+    if let (Some(numeric), Some(answers)) = (&reward.numeric, answers.filter(|answers| counts(*answers)))
+        && numeric.weight > 0.0
     {
-        let message = format!("knows {theirs} tokens and the model {ours}: their log-probabilities can't be compared");
-        problems.input("reference", message, "use a model with the same tokenizer");
+        let looks = if answers == Answers::Text { "text" } else { "letters of options" };
+        let help = "take `accuracy`, which compares any answers, or `multiple_choice`";
+        problems.param("reward.numeric", format!("rewards numbers, and the answers are {looks}: it is always 0"), help);
+        problems.see(&data.answers, format!("answers are {looks}"));
     }
-    if reference.images == Some(false) && inputs.data("data").and_then(|data| data.images) == Some(true) {
-        problems.input("reference", "reads text only, and the rows have images", "use a model that reads images");
-    }
-    if params.kl.coef == 0.0 {
-        problems.warn(
-            "kl.coef",
-            "is 0, so the model on `reference` is never asked",
-            "set it above 0, or leave the input out",
-        );
+    let no_choices = data.columns.get().is_some_and(|columns| !columns.contains("choices"));
+    if reward.multiple_choice > 0.0 && no_choices && answers != Some(Answers::Letter) {
+        let help = "name the column of the options: `columns = { choices = \"…\" }`, or take `accuracy`";
+        let message = "rewards the right option, and rows have no `choices` to know it by";
+        problems.param("reward.multiple_choice", message, help);
+        // A letter needs no options, and nobody saw the answers.
+        if answers.is_none() || answers == Some(Answers::Mixed) {
+            problems.only(Severity::Warning);
+        }
+        problems.see(&data.columns, "rows without `choices`");
     }
 }
 
@@ -279,7 +293,7 @@ fn validate_optimizer(params: &Params, problems: &mut Problems) {
 
 #[cfg(test)]
 mod tests {
-    use curricle_engine::stage::{DataType, ModelType, ProblemAt};
+    use curricle_engine::stage::{DataType, Fact, ModelType, ProblemAt};
 
     use super::*;
 
@@ -290,7 +304,8 @@ mod tests {
             ProblemAt::Param(path) => path,
             other => format!("{other:?}"),
         };
-        let found = problems.into_vec().into_iter().filter(|problem| problem.severity == curricle_engine::diagnostic::Severity::Warning == warning);
+        let found =
+            problems.into_vec().into_iter().filter(|problem| (problem.severity == Severity::Warning) == warning);
         found.map(|problem| path(problem.at)).collect()
     }
 
@@ -369,30 +384,23 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_has_to_know_the_same_tokens() {
-        let model = |vocabulary| ArtifactType::Model(ModelType { vocabulary, ..ModelType::default() });
-        let inputs = PortTypes::default().with("model", model(Some(5))).with("reference", model(Some(6)));
-        let mut problems = Problems::default();
-        check_reference(&Params::default(), &inputs, &mut problems);
-        let found: Vec<_> = problems.into_vec().into_iter().map(|problem| (problem.at, problem.severity == curricle_engine::diagnostic::Severity::Warning)).collect();
-        let expected = [(ProblemAt::Input("reference".into()), false), (ProblemAt::Param("kl.coef".into()), true)];
-        assert_eq!(found, expected);
-    }
-
-    #[test]
     fn rows_without_answers_and_images_for_a_text_model_do_not_fit() {
-        let columns = Some(["prompt".to_owned()].into_iter().collect());
+        let columns = Fact::known(["prompt".to_owned()].into_iter().collect());
         let inputs = PortTypes::default()
             .with(
                 "model",
-                ArtifactType::Model(ModelType { images: Some(false), max_length: Some(64), ..ModelType::default() }),
+                ArtifactType::Model(ModelType {
+                    images: Fact::known(false),
+                    max_length: Fact::known(64),
+                    ..ModelType::default()
+                }),
             )
-            .with("data", ArtifactType::Data(DataType { images: Some(true), columns, ..DataType::default() }));
+            .with("data", ArtifactType::Data(DataType { images: Fact::known(true), columns, ..DataType::default() }));
         let mut problems = Problems::default();
         let outputs = Grpo::types(&Params::default(), &inputs, &mut problems);
         let at: Vec<_> = problems.into_vec().into_iter().map(|problem| problem.at).collect();
         let data = || ProblemAt::Input("data".into());
         assert_eq!(at, [data(), data(), ProblemAt::Param("max_new_tokens".into())]);
-        assert_eq!(outputs.model("model").unwrap().max_length, Some(64));
+        assert_eq!(outputs.model("model").unwrap().max_length, Fact::known(64));
     }
 }

@@ -2,10 +2,13 @@
 //! Stands in for a pretrained base where none is at hand. Refuses to know what the model will learn.
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, ModelType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, Fact, ModelType, Pixels, PortTypes, Ports, Problems, StageContext, StageError,
+    StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::model::config::MODEL_TYPE;
 
 /// The kind `init`.
 pub struct Init;
@@ -174,14 +177,21 @@ impl StageKind for Init {
         }
     }
 
-    fn types(params: &Params, _inputs: &PortTypes, _problems: &mut Problems) -> PortTypes {
+    fn types(params: &Params, inputs: &PortTypes, _problems: &mut Problems) -> PortTypes {
+        let pixels = Pixels { min: params.min_pixels, max: params.max_pixels };
         let model = ModelType {
-            images: Some(true),
-            max_length: Some(params.max_length),
-            vocabulary: None,
-            adapter: Some(false),
+            architecture: Fact::known(MODEL_TYPE.to_owned()),
+            images: Fact::known(true),
+            max_length: Fact::param(params.max_length, "max_length"),
+            tied: Fact::param(params.tie, "tie"),
+            template: Fact::param(true, "template"),
+            pixels: Fact::param(Some(pixels), "max_pixels"),
+            adapter: Fact::known(None),
+            precision: Fact::known("F32".to_owned()),
+            trained: Fact::known(true),
+            ..ModelType::default()
         };
-        PortTypes::default().with("model", ArtifactType::Model(model))
+        PortTypes::default().with("model", ArtifactType::Model(model.made_from(inputs.data("data"))))
     }
 
     #[cfg(not(feature = "compute"))]

@@ -2,10 +2,12 @@
 //! was trained.
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, ModelType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, Fact, ModelType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::fit;
 
 /// The kind `merge`.
 pub struct Merge;
@@ -30,14 +32,19 @@ impl StageKind for Merge {
 
     fn types(_params: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
         let model = inputs.model("model").cloned().unwrap_or_default();
-        if model.adapter == Some(false) {
-            problems.input(
-                "model",
-                "has no adapter to merge",
-                "take the stage out, or merge after a stage with `lora`",
-            );
+        fit::readable("model", inputs, problems);
+        if model.adapter.is(&None) {
+            let help = "take the stage out, or merge after a stage with `lora`";
+            problems.input("model", "has no adapter to merge", help);
+            problems.see(&model.adapter, "the model has no adapter");
         }
-        PortTypes::default().with("model", ArtifactType::Model(ModelType { adapter: Some(false), ..model }))
+        let model = ModelType {
+            adapter: Fact::known(None),
+            precision: Fact::known("F32".to_owned()),
+            trained: Fact::known(true),
+            ..model
+        };
+        PortTypes::default().with("model", ArtifactType::Model(model))
     }
 
     #[cfg(not(feature = "compute"))]
@@ -66,20 +73,23 @@ impl StageKind for Merge {
 
 #[cfg(test)]
 mod tests {
+    use curricle_engine::stage::Adapter;
+
     use super::*;
 
     #[test]
     fn only_a_model_with_an_adapter_can_be_merged() {
         let flow = |adapter| {
             let mut problems = Problems::default();
-            let model = ModelType { adapter, max_length: Some(64), ..ModelType::default() };
+            let model = ModelType { adapter, max_length: Fact::known(64), ..ModelType::default() };
             let inputs = PortTypes::default().with("model", ArtifactType::Model(model));
             let made = Merge::types(&Params {}, &inputs, &mut problems);
-            (made.model("model").cloned().unwrap(), problems.into_vec().len())
+            let made = made.model("model").unwrap();
+            assert!(made.adapter.is(&None) && made.max_length.is(&64) && made.trained.is(&true));
+            problems.into_vec().len()
         };
-        let full = ModelType { adapter: Some(false), max_length: Some(64), ..ModelType::default() };
-        assert_eq!(flow(Some(true)), (full.clone(), 0));
-        assert_eq!(flow(None), (full.clone(), 0));
-        assert_eq!(flow(Some(false)), (full, 1));
+        assert_eq!(flow(Fact::known(Some(Adapter::default()))), 0);
+        assert_eq!(flow(Fact::default()), 0);
+        assert_eq!(flow(Fact::known(None)), 1);
     }
 }

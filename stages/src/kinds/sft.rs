@@ -1,12 +1,16 @@
 //! `sft`: a model and rows with targets → the model after supervised fine-tuning. Text or images is a question of the
 //! rows. Refuses to know how rows are read or how a step is computed; see [`crate::train`].
 
+use std::sync::Arc;
+
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, ModelType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, Fact, ModelType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    Tokenizer,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::fit;
 use crate::model::lora::{self, Lora};
 use crate::prompt::Instruction;
 use crate::train::freeze::{self, Part};
@@ -153,6 +157,7 @@ impl StageKind for Sft {
             .input("model", ArtifactKind::Model)
             .trains_on("data")
             .optional("val", ArtifactKind::Data)
+            .measures()
             .output("model", ArtifactKind::Model)
     }
 
@@ -205,40 +210,31 @@ impl StageKind for Sft {
 
     fn types(params: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
         let model = inputs.model("model").cloned().unwrap_or_default();
+        fit::readable("model", inputs, problems);
+        fit::speaks("model", inputs, problems);
         for port in ["data", "val"] {
             let Some(data) = inputs.data(port) else { continue };
-            if data.images == Some(true) && model.images == Some(false) {
-                problems.input(port, "has rows with images, and the model reads text only", "use rows without images");
-            }
-            if let Some(columns) = &data.columns
-                && !["answer", "response"].iter().any(|name| columns.contains(*name))
-            {
-                problems.input(
-                    port,
-                    "rows have no `answer` and no `response` to learn from",
-                    "name the column: `columns = { answer = \"…\" }`",
-                );
-            }
+            fit::images(port, inputs, problems);
+            fit::lacks(data, port, &["prompt"], "to answer", problems);
+            fit::lacks(data, port, &["answer", "response"], "to learn from", problems);
+            fit::length(port, params.max_length, inputs, problems);
         }
+        fit::frozen(&params.freeze, inputs, problems);
         if params.early_stop.as_ref().is_some_and(|stop| stop.metric == Watched::ValLoss)
             && inputs.data("val").is_none()
         {
             problems.param("early_stop.metric", "`val_loss` needs the input `val`", "connect `val`, or watch `loss`");
         }
-        if let (Some(wanted), Some(limit)) = (params.max_length, model.max_length)
-            && wanted > limit
-        {
-            problems.param("max_length", format!("the model's positions end at {limit}"), "");
-        }
-        if !params.add_tokens.is_empty() && model.adapter == Some(true) {
+        if !params.add_tokens.is_empty() && matches!(model.adapter.get(), Some(Some(_))) {
             problems.param(
                 "add_tokens",
                 "can't be added to a model with an adapter: their rows would never learn",
                 "make the adapter part of the weights with a `merge` stage before this one",
             );
+            problems.see(&model.adapter, "the adapter that it has");
         }
-        let vocabulary = model.vocabulary.filter(|_| params.add_tokens.is_empty());
-        let model = lora::flow(params.lora.as_ref(), ModelType { vocabulary, ..model }, problems);
+        let model = lora::flow(params.lora.as_ref(), with_tokens(model, &params.add_tokens), problems);
+        let model = model.made_from(inputs.data("data"));
         PortTypes::default().with("model", ArtifactType::Model(model))
     }
 
@@ -251,6 +247,20 @@ impl StageKind for Sft {
     fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
         run::run(params, context)
     }
+}
+
+/// The model with more tokens, and an embedding that has a row for each.
+fn with_tokens(model: ModelType, tokens: &[String]) -> ModelType {
+    if tokens.is_empty() {
+        return model;
+    }
+    let more = model.tokenizer.get().map_or_else(|| Tokenizer::default().with(tokens), |known| known.with(tokens));
+    let embedding = match (model.embedding.get(), more.size) {
+        (Some(rows), Some(size)) if size <= *rows => model.embedding,
+        (Some(_), Some(size)) => Fact::param(size, "add_tokens"),
+        _ => Fact::default(),
+    };
+    ModelType { tokenizer: Fact::param(Arc::new(more), "add_tokens"), embedding, ..model }
 }
 
 /// New tokens whose rows would stay what they began as are told from each other by nothing.

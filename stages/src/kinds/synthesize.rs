@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, DataType, PortTypes, Ports, Problems, Role, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, DataType, Fact, PortTypes, Ports, Problems, Role, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -179,7 +179,18 @@ impl Params {
             ("response", !answers),
         ];
         columns.extend(facts.iter().filter(|(_, present)| *present).map(|(name, _)| (*name).to_owned()));
-        DataType { images: Some(images), role, columns: Some(columns) }
+        let rows = match role {
+            Role::Train => Fact::param(self.train, "train"),
+            Role::Eval => Fact::param(self.test, "test"),
+        };
+        DataType {
+            images: Fact::param(images, "tasks"),
+            role,
+            columns: Fact::param(columns, "tasks"),
+            rows,
+            image_pixels: Fact::param(self.image_size * self.image_size, "image_size"),
+            ..DataType::default()
+        }
     }
 }
 
@@ -326,11 +337,11 @@ mod tests {
         let types = Synthesize::types(&both, &PortTypes::default(), &mut Problems::default());
         let (train, test) = (types.data("train").unwrap(), types.data("test").unwrap());
         assert_eq!((train.role, test.role), (Role::Train, Role::Eval));
-        assert_eq!(train.images, Some(true));
-        let columns: Vec<_> = train.columns.iter().flatten().map(String::as_str).collect();
+        assert!(train.images.is(&true));
+        let columns: Vec<_> = train.columns.get().into_iter().flatten().map(String::as_str).collect();
         assert_eq!(columns, ["images", "prompt", "response"]);
         let text = params(r#"{"tasks": {"easy": {"task": "word"}}, "train": 10}"#);
-        let columns: Vec<_> = text.rows(Role::Train).columns.into_iter().flatten().collect();
+        let columns: Vec<_> = text.rows(Role::Train).columns.get().into_iter().flatten().cloned().collect();
         assert_eq!(columns, ["answer", "prompt", "reasoning"]);
     }
 

@@ -22,7 +22,8 @@ pub const CHANNELS: usize = 3;
 /// Values of one flattened patch: channels × frames × rows × columns.
 pub const PATCH_VALUES: usize = CHANNELS * TEMPORAL_PATCH * PATCH * PATCH;
 
-const MODEL_TYPE: &str = "qwen2_5_vl";
+/// `model_type` of every model that is computed here.
+pub const MODEL_TYPE: &str = "qwen2_5_vl";
 const ARCHITECTURE: &str = "Qwen2_5_VLForConditionalGeneration";
 const VISION_THETA: f64 = 10_000.0;
 /// No released model comes near; a larger number in a file is damage, and would overflow products of sizes.

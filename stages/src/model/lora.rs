@@ -4,7 +4,7 @@
 //! Hu et al. 2021 (arXiv 2106.09685); names and defaults of the parameters are PEFT's `LoraConfig`'s, with two exceptions:
 //! a pattern may hold `*`, and without `targets` every linear layer of the language model is adapted.
 
-use curricle_engine::stage::{ModelType, Problems};
+use curricle_engine::stage::{Adapter, Fact, ModelType, Problems};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -95,19 +95,30 @@ impl Lora {
     }
 }
 
-/// The model that training leaves, where it starts from `model`: an adapter goes on learning.
+/// The model that training leaves, where it starts from `model`.
 pub fn flow(lora: Option<&Lora>, model: ModelType, problems: &mut Problems) -> ModelType {
-    if lora.is_none() {
-        return model;
-    }
-    if model.adapter == Some(true) {
+    let Some(lora) = lora else {
+        // An adapter goes on learning; without one the weights do, and end as 32-bit floats.
+        let full = model.adapter.is(&None);
+        let precision = if full { Fact::known("F32".to_owned()) } else { model.precision.clone() };
+        let trained = if full { Fact::known(true) } else { model.trained.clone() };
+        return ModelType { precision, trained, ..model };
+    };
+    if let Some(Some(_)) = model.adapter.get() {
         problems.param(
             "lora",
             "can't be added: the model has an adapter already",
             "leave `lora` out and it goes on learning, or make it part of the weights with a `merge` stage before this one",
         );
+        problems.see(&model.adapter, "the adapter that it has");
     }
-    ModelType { adapter: Some(true), ..model }
+    let adapter = Adapter { rank: Some(lora.rank), targets: lora.targets.clone() };
+    ModelType { adapter: Fact::param(Some(adapter), "lora"), ..model }
+}
+
+/// Does any of these patterns fit a layer outside of frozen parts?
+pub fn reaches(targets: &[String], frozen: &[Part]) -> bool {
+    layers().iter().any(|layer| !frozen.contains(&part(layer)) && targets.iter().any(|target| fits(target, layer)))
 }
 
 /// The part of the model that holds a linear layer.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::{Outside, origin, settle, unverified};
-use crate::diagnostic::{Diagnostic, suggest};
+use crate::diagnostic::{Diagnostic, Severity, suggest};
 use crate::fs;
 use crate::recipe::{DataEntry, Location, ROW_FIELDS, Span};
 use crate::stage::{Answers, DataType, DataView, Fact, Said};
@@ -115,7 +115,7 @@ impl Rows<'_> {
             mistakes.push(Diagnostic::error("rows", message).at(self.span, "an empty file").help(help));
             return assumed;
         }
-        self.check_columns(mistakes);
+        let missing = self.check_columns(mistakes);
         let columns = self.columns();
         // Rows without images may follow one with images, and the other way round: only presence says something.
         let images = columns.contains("images").then_some(true).or(self.head.whole.then_some(false));
@@ -123,7 +123,8 @@ impl Rows<'_> {
         let flag = |flag: &bool| if *flag { "rows with images" } else { "rows without images" }.to_owned();
         DataType {
             images: settle(self.fact(images), assumed.images, flag, self.title, mistakes),
-            columns: self.settled(columns, assumed.columns, mistakes),
+            // What a missing column was meant to hold is not judged a second time.
+            columns: if missing { Fact::default() } else { self.settled(columns, &assumed.columns, mistakes) },
             rows: settle(self.fact(rows), assumed.rows, |rows| format!("{rows} rows"), self.title, mistakes),
             answers: self.fact(self.answers()).or(assumed.answers),
             prompt_tokens: assumed.prompt_tokens,
@@ -139,8 +140,8 @@ impl Rows<'_> {
     /// Fields that the first rows have; warns of a field that was declared and is in none of all rows.
     fn settled(
         &self,
-        seen: BTreeSet<String>,
-        assumed: Fact<BTreeSet<String>>,
+        mut seen: BTreeSet<String>,
+        assumed: &Fact<BTreeSet<String>>,
         mistakes: &mut Vec<Diagnostic>,
     ) -> Fact<BTreeSet<String>> {
         let lost = assumed.get().into_iter().flatten().find(|field| !seen.contains(*field));
@@ -151,7 +152,9 @@ impl Rows<'_> {
             let warning = Diagnostic::warning("assume", message).at(*span, "declared here").at(self.span, label);
             mistakes.push(warning.help(help));
         }
-        let seen = if self.head.whole { seen } else { seen.into_iter().chain(assumed.get().cloned().unwrap_or_default()).collect() };
+        if !self.head.whole {
+            seen.extend(assumed.get().into_iter().flatten().cloned());
+        }
         self.fact(Some(seen))
     }
 
@@ -159,8 +162,9 @@ impl Rows<'_> {
         self.entry.view.columns.get(field).map_or(field, String::as_str)
     }
 
-    /// Reports columns that the recipe names and no row has.
-    fn check_columns(&self, mistakes: &mut Vec<Diagnostic>) {
+    /// Reports columns that the recipe names and no row has; is there one?
+    fn check_columns(&self, mistakes: &mut Vec<Diagnostic>) -> bool {
+        let known = mistakes.len();
         let (view, places) = (&self.entry.view, &self.entry.places);
         let mapped = view.columns.iter().filter_map(|(field, column)| Some((column, *places.columns.get(field)?)));
         let grouped = view.group_by.as_ref().zip(places.group_by);
@@ -173,10 +177,11 @@ impl Rows<'_> {
             let message = format!("`{}` has no column `{column}`", self.title);
             let missing = Diagnostic::error("column", message).at(span, "named here");
             // A later row may have it.
-            let severity = if self.head.whole { missing.severity } else { crate::diagnostic::Severity::Warning };
+            let severity = if self.head.whole { Severity::Error } else { Severity::Warning };
             let label = format!("not in {}", self.head.name());
             mistakes.push(Diagnostic { severity, ..missing }.at(self.span, label).help(help));
         }
+        mistakes.len() > known
     }
 
     /// A field counts as present where a row has it.
@@ -237,7 +242,9 @@ fn twice(entry: &DataEntry, title: &str, mistakes: &mut Vec<Diagnostic>) {
         // Splits by image, tasks by level: only what is asked and answered has to be told apart.
         let told_apart = ["prompt", "answer", "reasoning", "response"];
         let places = entry.places.columns.get(field).zip(entry.places.columns.get(other));
-        if let Some((here, there)) = places.filter(|_| [field, other].iter().all(|one| told_apart.contains(&one.as_str()))) {
+        if let Some((here, there)) =
+            places.filter(|_| [field, other].iter().all(|one| told_apart.contains(&one.as_str())))
+        {
             let message = format!("`{title}` reads the column `{column}` as both `{other}` and `{field}`");
             let help = "name the column of each, or leave one out";
             let warning = Diagnostic::warning("column", message).at(*here, format!("as `{field}`"));

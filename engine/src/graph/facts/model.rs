@@ -30,7 +30,9 @@ pub(in super::super) fn model(entry: &ModelEntry, mistakes: &mut Vec<Diagnostic>
             mistakes.push(unverified(&title, source.span, "is not there", entry.assumes()));
             entry.assume.clone()
         }
-        Location::File(path) => Folder { path, span: source.span, title: &title }.read(entry.assume.clone(), mistakes)?,
+        Location::File(path) => {
+            Folder { path, span: source.span, title: &title }.read(entry.assume.clone(), mistakes)?
+        }
     };
     if !mistakes[known..].iter().any(|one| one.code == "model") {
         consistent(&title, &ty, mistakes);
@@ -64,7 +66,8 @@ impl Folder<'_> {
         let number = |what: &'static str| move |number: &usize| format!("{what} {number}");
         let flag = |yes: &'static str, no: &'static str| move |flag: &bool| if *flag { yes } else { no }.to_owned();
         let word = |word: &String| format!("`{word}`");
-        let adapter = |adapter: &Option<Adapter>| if adapter.is_some() { "it has an adapter" } else { "it has no adapter" };
+        let adapter =
+            |adapter: &Option<Adapter>| if adapter.is_some() { "it has an adapter" } else { "it has no adapter" };
         // A declared adapter has neither rank nor targets, so only its presence can be compared.
         let declared = match (seen.adapter.get(), assumed.adapter.get()) {
             (Some(is), Some(was)) if is.is_some() == was.is_some() => Fact::default(),
@@ -72,13 +75,7 @@ impl Folder<'_> {
         };
         Some(ModelType {
             architecture: settle(seen.architecture, assumed.architecture, word, title, mistakes),
-            images: settle(
-                seen.images,
-                assumed.images,
-                flag("it reads images", "it reads text only"),
-                title,
-                mistakes,
-            ),
+            images: settle(seen.images, assumed.images, flag("it reads images", "it reads text only"), title, mistakes),
             max_length: settle(seen.max_length, assumed.max_length, number("positions end at"), title, mistakes),
             tokenizer: seen.tokenizer.or(assumed.tokenizer),
             embedding: settle(seen.embedding, assumed.embedding, number("rows of the embedding:"), title, mistakes),
@@ -99,6 +96,7 @@ impl Folder<'_> {
             pixels: seen.pixels.or(assumed.pixels),
             adapter: settle(seen.adapter, declared, |one| adapter(one).to_owned(), title, mistakes),
             precision: settle(seen.precision, assumed.precision, word, title, mistakes),
+            trained: Fact::default(),
             licences,
         })
     }
@@ -126,20 +124,22 @@ impl Folder<'_> {
         match tokenizer::tokenizer(self.path) {
             Err(cause) => {
                 let message = format!("`{}` has no tokenizer: its `tokenizer.json` can't be read", self.title);
-                let help = "save the tokenizer in the same folder, as a fast tokenizer: `tokenizer.save_pretrained(FOLDER)`";
+                let help =
+                    "save the tokenizer in the same folder, as a fast tokenizer: `tokenizer.save_pretrained(FOLDER)`";
                 mistakes.push(Diagnostic::error("model", message).at(self.span, cause).help(help));
             }
             Ok(tokenizer) => {
+                model.template = self.fact("tokenizer_config.json", Some(template.is_some()));
                 if let Some(token) = template.as_deref().and_then(|text| tokenizer::foreign_token(text, &tokenizer)) {
                     let message = format!("the chat template of `{}` is not made for its tokenizer", self.title);
-                    let label = format!("the template writes `{token}`, which `tokenizer.json` does not know as a token");
+                    let label =
+                        format!("the template writes `{token}`, which `tokenizer.json` does not know as a token");
                     let help = "take the template of the model that the tokenizer comes from, or add the token";
                     mistakes.push(Diagnostic::error("model", message).at(self.span, label).help(help));
                 }
                 model.tokenizer = self.fact("tokenizer.json", Some(Arc::new(tokenizer)));
             }
         }
-        model.template = self.fact("tokenizer_config.json", Some(template.is_some()));
         self.weights(&mut model, mistakes);
         model.licences.extend(self.licence());
         model
@@ -209,8 +209,10 @@ impl Folder<'_> {
         if let (Some(rows), Some(said)) = (embedding["shape"][0].as_u64(), model.embedding.get())
             && rows as usize != *said
         {
-            let message = format!("the embedding of `{}` has {rows} rows, and its `config.json` says {said}", self.title);
-            let help = "save both with `model.resize_token_embeddings(len(tokenizer))` and `model.save_pretrained(FOLDER)`";
+            let message =
+                format!("the embedding of `{}` has {rows} rows, and its `config.json` says {said}", self.title);
+            let help =
+                "save both with `model.resize_token_embeddings(len(tokenizer))` and `model.save_pretrained(FOLDER)`";
             let label = format!("`{file}` and `config.json` differ");
             mistakes.push(Diagnostic::error("model", message).at(self.span, label).help(help));
         }
