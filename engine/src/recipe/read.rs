@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use super::compose::Composed;
 use super::interpolate::{self, Seeds};
-use super::{
-    At, Fields, Node, Origin, Recipe, Reseed, SCHEMA, Sources, Span, StageEntry, Table, secret, wiring,
-};
+use super::{At, Fields, Node, Origin, Recipe, Reseed, SCHEMA, Sources, Span, StageEntry, Table, secret, wiring};
 use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::fs;
 use crate::stage::Runtime;
