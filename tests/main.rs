@@ -7,6 +7,7 @@ mod check;
 mod config;
 mod generate;
 mod grade;
+mod lock;
 mod resume;
 mod reuse;
 mod reward;

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use curricle_engine::recipe::Overrides;
 
 pub use model::{ChatArgs, GenerateArgs, GradeArgs, VerifyModelArgs};
-pub use provenance::{ConfigArgs, DiffArgs};
+pub use provenance::{ConfigArgs, DiffArgs, LockArgs};
 pub use tools::{CompletionsArgs, InitArgs, KindsArgs, KindsVerb, Template};
 
 /// Declarative staged training recipes: check, plan, train, reuse, report.
@@ -67,6 +67,8 @@ pub enum Verb {
     Config(ConfigArgs),
     /// Show every field in which two recipes, plans, runs or keys differ.
     Diff(DiffArgs),
+    /// Write down what a recipe is made of, beside it, so that `--locked` can hold runs to it.
+    Lock(LockArgs),
     /// Report on a run.
     Report(ReportArgs),
     /// Let a model answer the rows of a file.
@@ -134,6 +136,11 @@ pub struct CheckArgs {
     /// Treat what can't be verified (absent models and data) as errors.
     #[arg(long)]
     pub strict: bool,
+    /// Refuse to go on, with 4, where something is no longer as the recipe's lock says.
+    #[arg(long)]
+    pub locked: bool,
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// Print one JSON document instead of text.
     #[arg(long)]
     pub json: bool,
@@ -177,6 +184,9 @@ pub struct PlanArgs {
     pub select: SelectArgs,
     #[command(flatten)]
     pub store: StoreArgs,
+    /// Refuse to go on, with 4, where something is no longer as the recipe's lock says.
+    #[arg(long)]
+    pub locked: bool,
     /// End with 4 if there is anything to run.
     #[arg(long)]
     pub exit_code: bool,
@@ -208,6 +218,9 @@ pub struct RunArgs {
     pub select: SelectArgs,
     #[command(flatten)]
     pub store: StoreArgs,
+    /// Refuse to go on, with 4, where something is no longer as the recipe's lock says.
+    #[arg(long)]
+    pub locked: bool,
     /// Stages to run at the same time; over `[runtime] jobs`.
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<std::num::NonZeroUsize>,

@@ -5,21 +5,29 @@ use std::path::Path;
 use curricle_engine::diagnostic::{Diagnostics, Severity};
 use curricle_engine::graph::{self, Checked};
 use curricle_engine::recipe::Recipe;
+use curricle_engine::store::Store;
 use curricle_stages::KINDS;
 use serde_json::json;
 
-use crate::args::{CheckArgs, LayerArgs, RecipeArgs};
+use crate::args::{CheckArgs, LayerArgs, RecipeArgs, SelectArgs};
 use crate::exit::{Exit, Failure};
 use crate::paint::{Paint, Tint, summary};
+use crate::{lock, plan};
 
 /// Checks every recipe.
 pub fn run(args: &CheckArgs, paint: Paint) -> Result<Exit, Failure> {
     let mut exit = Exit::Done;
     let mut documents = Vec::new();
+    let mut stale = None;
     for recipe in &args.recipes {
         let result = load(recipe, &args.layers, args.strict);
-        if result.is_err() {
-            exit = Exit::Invalid;
+        match &result {
+            Err(_) => exit = Exit::Invalid,
+            Ok((_, checked)) if args.locked => {
+                let plan = plan::make(&checked.graph, &Store::open(&args.store.store), &SelectArgs::default())?;
+                stale = stale.or(lock::enforce(recipe, &checked.graph, &plan).err());
+            }
+            Ok(_) => {}
         }
         if args.json {
             documents.push(document(recipe, &result));
@@ -30,7 +38,11 @@ pub fn run(args: &CheckArgs, paint: Paint) -> Result<Exit, Failure> {
     if args.json {
         paint.json(&json!({ "schema": 1, "recipes": documents }))?;
     }
-    Ok(exit)
+    // A recipe that is invalid is worse than one that is not as it was.
+    match stale.filter(|_| exit == Exit::Done) {
+        Some(stale) => Err(stale),
+        None => Ok(exit),
+    }
 }
 
 /// Loads and checks one recipe, for every verb that needs a graph; says warnings and notes.

@@ -4,7 +4,7 @@ use crate::args::Verb;
 use crate::exit::{Exit, Failure};
 use crate::paint::Paint;
 use crate::{
-    check, completions, compute, config, diff, explain, grade, graph, init, kinds, plan, report, run, schema,
+    check, completions, compute, config, diff, explain, grade, graph, init, kinds, lock, plan, report, run, schema,
     verify_model, worker,
 };
 
@@ -22,6 +22,7 @@ pub fn call(verb: &Verb, paint: Paint) -> Result<Exit, Failure> {
         Verb::Explain(args) => explain::run(args, paint),
         Verb::Config(args) => config::run(args, paint),
         Verb::Diff(args) => diff::run(args, paint),
+        Verb::Lock(args) => lock::run(args, paint),
         Verb::Report(args) => report::run(args, paint),
         Verb::Generate(args) => compute::generate(args, paint),
         Verb::Chat(args) => compute::chat(args, paint),

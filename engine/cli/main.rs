@@ -18,6 +18,7 @@ mod grade;
 mod graph;
 mod init;
 mod kinds;
+mod lock;
 mod paint;
 mod plan;
 mod report;

@@ -5,14 +5,17 @@ use curricle_engine::plan::{Decision, Force, Options, Plan, PlanError, plan};
 use curricle_engine::store::Store;
 
 use crate::args::{PlanArgs, SelectArgs};
-use crate::check;
 use crate::exit::{Exit, Failure};
 use crate::paint::{Paint, Tint};
+use crate::{check, lock};
 
 /// Plans a recipe and prints the plan.
 pub fn run(args: &PlanArgs, paint: Paint) -> Result<Exit, Failure> {
     let (_, checked) = check::graph(&args.recipe, paint)?;
     let plan = make(&checked.graph, &Store::open(&args.store.store), &args.select)?;
+    if args.locked {
+        lock::enforce(&args.recipe.recipe, &checked.graph, &plan)?;
+    }
     if args.json {
         paint.json(&plan.to_json(&checked.graph))?;
     } else {

@@ -17,7 +17,7 @@ use crate::args::RunArgs;
 use crate::bars::Bars;
 use crate::exit::{Exit, Failure};
 use crate::paint::{Paint, Tint};
-use crate::{check, plan};
+use crate::{check, lock, plan};
 
 /// Runs a recipe.
 pub fn run(args: &RunArgs, paint: Paint) -> Result<Exit, Failure> {
@@ -29,6 +29,9 @@ pub fn run(args: &RunArgs, paint: Paint) -> Result<Exit, Failure> {
     let graph = &checked.graph;
     let store = Store::open(&args.store.store);
     let plan = plan::make(graph, &store, &args.select)?;
+    if args.locked {
+        lock::enforce(&args.recipe.recipe, graph, &plan)?;
+    }
     if args.dry_run {
         paint.data(&plan::text(&plan, paint))?;
         return Ok(plan::exit(&plan, args.exit_code));

@@ -108,7 +108,11 @@ pub fn write_atomic(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), FsError>
 /// Moves a file or folder within one disk, and makes the move itself survive a crash.
 pub fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
     fs::rename(from, to).map_err(FsError::at("move", from))?;
-    to.parent().map_or(Ok(()), sync)
+    match to.parent() {
+        Some(parent) if parent == Path::new("") => sync(Path::new(".")),
+        Some(parent) => sync(parent),
+        None => Ok(()),
+    }
 }
 
 /// Waits until a file or folder is on the disk.

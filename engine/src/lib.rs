@@ -10,6 +10,7 @@ pub mod diff;
 pub mod exec;
 pub mod fs;
 pub mod graph;
+pub mod lock;
 pub mod plan;
 pub mod recipe;
 pub mod report;

@@ -56,3 +56,22 @@ pub struct DiffArgs {
     #[arg(long)]
     pub json: bool,
 }
+
+/// `curricle lock`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Writes NAME.lock beside NAME.toml. Where there is one, says what is no longer as locked and ends with 4; `--update` accepts it.")]
+pub struct LockArgs {
+    /// The recipe's file.
+    pub recipe: PathBuf,
+    #[command(flatten)]
+    pub layers: LayerArgs,
+    /// Accept what has changed: of these entries (`data.mm`, `stages.mrl`) and the stages that depend on them, or of all.
+    #[arg(long, value_name = "NAME", num_args = 0..)]
+    pub update: Option<Vec<String>>,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Print one JSON document instead of text.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -24,6 +24,7 @@ pub use read::ROW_FIELDS;
 pub use schema::schema;
 pub use source::{At, Position, Source, SourceId, Sources, Span};
 
+pub(crate) use config::{key, quoted};
 pub(crate) use entry::{DataEntry, ModelEntry};
 pub(crate) use fields::Fields;
 pub(crate) use interpolate::{Each, Scope};
