@@ -3,6 +3,7 @@
 
 mod architecture;
 mod bench;
+mod cache;
 mod check;
 mod config;
 mod generate;

@@ -165,6 +165,15 @@ fn explain_shows_the_preimage() {
 }
 
 #[test]
+fn a_stage_made_again_is_bit_equal() {
+    let bench = Bench::new();
+    bench.run(&[]);
+    let again = bench.call(&["verify", "recipe.toml", "rows", "--rebuild"]);
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    assert!(text(&again.stdout).ends_with("  bit-equal\n"), "{}", text(&again.stdout));
+}
+
+#[test]
 fn report_tells_of_the_latest_run() {
     let bench = Bench::new();
     assert_eq!(bench.call(&["report"]).status.code(), Some(2));

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use curricle_engine::recipe::Overrides;
 
 pub use model::{ChatArgs, GenerateArgs, GradeArgs, VerifyModelArgs};
-pub use provenance::{ConfigArgs, DiffArgs, LockArgs};
+pub use provenance::{AdoptArgs, CacheArgs, CacheVerb, ConfigArgs, DiffArgs, GcArgs, LockArgs, VerifyArgs};
 pub use tools::{CompletionsArgs, InitArgs, KindsArgs, KindsVerb, Template};
 
 /// Declarative staged training recipes: check, plan, train, reuse, report.
@@ -69,6 +69,12 @@ pub enum Verb {
     Diff(DiffArgs),
     /// Write down what a recipe is made of, beside it, so that `--locked` can hold runs to it.
     Lock(LockArgs),
+    /// List the store, measure it, tidy it, or read every byte of it again.
+    Cache(CacheArgs),
+    /// Read a stage's result again, or make it again, and compare.
+    Verify(VerifyArgs),
+    /// Take what was made elsewhere as the result of a stage.
+    Adopt(AdoptArgs),
     /// Report on a run.
     Report(ReportArgs),
     /// Let a model answer the rows of a file.

@@ -4,8 +4,8 @@ use crate::args::Verb;
 use crate::exit::{Exit, Failure};
 use crate::paint::Paint;
 use crate::{
-    check, completions, compute, config, diff, explain, grade, graph, init, kinds, lock, plan, report, run, schema,
-    verify_model, worker,
+    adopt, cache, check, completions, compute, config, diff, explain, grade, graph, init, kinds, lock, plan, report,
+    run, schema, verify, verify_model, worker,
 };
 
 /// Does what was asked.
@@ -23,6 +23,9 @@ pub fn call(verb: &Verb, paint: Paint) -> Result<Exit, Failure> {
         Verb::Config(args) => config::run(args, paint),
         Verb::Diff(args) => diff::run(args, paint),
         Verb::Lock(args) => lock::run(args, paint),
+        Verb::Cache(args) => cache::run(args, paint),
+        Verb::Verify(args) => verify::run(args, paint),
+        Verb::Adopt(args) => adopt::run(args, paint),
         Verb::Report(args) => report::run(args, paint),
         Verb::Generate(args) => compute::generate(args, paint),
         Verb::Chat(args) => compute::chat(args, paint),

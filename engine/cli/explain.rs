@@ -40,7 +40,10 @@ fn document(plan: &Plan, graph: &Graph, step: &Step) -> Value {
 fn text(plan: &Plan, graph: &Graph, step: &Step, paint: Paint) -> String {
     let node = graph.stage(step.stage);
     let (word, why) = match &step.decision {
-        Decision::Reuse => ("reuse", vec!["the store has the result".to_owned()]),
+        Decision::Reuse => {
+            let adopted = step.adopted().map_or_else(String::new, |adopted| format!(", {adopted}"));
+            ("reuse", vec![format!("the store has the result{adopted}")])
+        }
         Decision::Skip => ("skip", Vec::new()),
         Decision::Share(with) => ("reuse", vec![format!("same work as `{}`", plan.step(*with).name)]),
         Decision::Run(reasons) => ("run", reasons.iter().map(ToString::to_string).collect()),

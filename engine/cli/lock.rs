@@ -86,7 +86,7 @@ pub fn enforce(recipe: &Path, graph: &Graph, plan: &Plan) -> Result<(), Failure>
     if drift.is_empty() {
         return Ok(());
     }
-    let lines: String = drift.iter().map(|one| format!("\n  {one}")).collect();
+    let lines = drift.iter().map(|one| format!("\n  {one}")).collect::<Vec<_>>().concat();
     let first = &drift[0].entry;
     let help = format!("restore what changed, or accept it: `curricle lock {} --update {first}`", recipe.display());
     let message = format!("`{}` is stale{lines}\n  help: {help}", path.display());

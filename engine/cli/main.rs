@@ -1,7 +1,9 @@
 //! The binary: parses the command line, calls one verb, ends with its exit code.
 
+mod adopt;
 mod args;
 mod bars;
+mod cache;
 #[cfg(any(feature = "flex", feature = "cuda"))]
 mod chat;
 mod check;
@@ -24,6 +26,8 @@ mod plan;
 mod report;
 mod run;
 mod schema;
+mod table;
+mod verify;
 mod verify_model;
 mod worker;
 

@@ -52,7 +52,7 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
     let mut text = String::new();
     for step in &plan.steps {
         let (word, tint, why) = match &step.decision {
-            Decision::Reuse => ("reuse", Tint::Green, Vec::new()),
+            Decision::Reuse => ("reuse", Tint::Green, step.adopted().map(ToString::to_string).into_iter().collect()),
             Decision::Skip => ("skip ", Tint::Dim, vec!["not selected".to_owned()]),
             Decision::Share(with) => ("reuse", Tint::Green, vec![format!("same work as `{}`", plan.step(*with).name)]),
             Decision::Run(reasons) => ("run  ", Tint::Yellow, reasons.iter().map(ToString::to_string).collect()),

@@ -55,8 +55,11 @@ pub struct Found {
     pub stamp: Stamp,
 }
 
+/// A file that is read piece by piece.
+pub type Reader = BufReader<File>;
+
 /// Opens a file to be read piece by piece.
-pub fn reader(path: &Path) -> Result<BufReader<File>, FsError> {
+pub fn reader(path: &Path) -> Result<Reader, FsError> {
     let file = File::open(path).map_err(FsError::at("read", path))?;
     Ok(BufReader::new(file))
 }
@@ -118,6 +121,12 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
 /// Waits until a file or folder is on the disk.
 pub fn sync(path: &Path) -> Result<(), FsError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(FsError::at("sync", path))
+}
+
+/// Copies a file to a new place; folders that it needs are made.
+pub fn copy(from: &Path, to: &Path) -> Result<(), FsError> {
+    to.parent().map_or(Ok(()), create_dir_all)?;
+    fs::copy(from, to).map(drop).map_err(FsError::at("copy", from))
 }
 
 /// Removes a folder and all in it; fine if it is not there.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::Reason;
 use crate::stage::ArtifactKind;
-use crate::store::Key;
+use crate::store::{Adopted, Key};
 
 /// A run, in one document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,6 +74,9 @@ pub struct StageReceipt {
     pub inputs: BTreeMap<String, InputReceipt>,
     /// What it made, by port.
     pub outputs: BTreeMap<String, ArtifactKind>,
+    /// Where its result came from, if it was made elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Adopted>,
     /// Why it failed or did not start.
     pub message: Option<String>,
 }

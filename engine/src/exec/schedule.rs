@@ -284,30 +284,11 @@ impl<'a> Scheduler<'a> {
     }
 
     fn request(&self, node: &StageNode, step: &Step, claim: &Claim) -> StageRequest {
-        let mut inputs = BTreeMap::new();
-        for (port, input) in &node.inputs {
-            let (path, view) = match &input.origin {
-                Origin::Stage { stage, port } => match &self.states[stage.index()] {
-                    State::Done { artifact, .. } => (artifact.output(port), crate::stage::DataView::default()),
-                    _ => continue,
-                },
-                Origin::File { path, view } => (path.clone(), view.clone()),
-                Origin::Remote { .. } => continue,
-            };
-            let (ty, reference) = (input.ty.clone(), input.reference.clone());
-            inputs.insert(port.clone(), InputArtifact { path, ty, view, reference });
-        }
-        StageRequest {
-            stage: node.name.clone(),
-            kind: node.kind.name().to_owned(),
-            params: node.stage.params(),
-            key: step.key.hex(),
-            seed: step.key.seed(),
-            inputs,
-            output_dir: claim.output_dir(),
-            work_dir: claim.work_dir(),
-            runtime: self.runtime(node),
-        }
+        let made = |id: StageId| match &self.states[id.index()] {
+            State::Done { artifact, .. } => Some(artifact),
+            _ => None,
+        };
+        request(node, step, &made, (claim.output_dir(), claim.work_dir()), self.runtime(node))
     }
 
     /// Stages that run at once share the cores.
@@ -423,12 +404,48 @@ impl<'a> Scheduler<'a> {
             },
             inputs: node.inputs.iter().map(input).collect(),
             outputs: node.ports.outputs.iter().map(|port| (port.name.to_owned(), port.kind)).collect(),
+            adopted: artifact.and_then(|artifact| artifact.manifest().adopted.as_deref().cloned()),
             message,
         }
     }
 
     fn say(&mut self, what: Happening) {
         (self.emit)(RunEvent::now(what));
+    }
+}
+
+/// All that a worker needs: `made` gives the results of the stages before this one, `dirs` are those of outputs and of work.
+pub(super) fn request<'a>(
+    node: &StageNode,
+    step: &Step,
+    made: &dyn Fn(StageId) -> Option<&'a Artifact>,
+    dirs: (PathBuf, PathBuf),
+    runtime: Runtime,
+) -> StageRequest {
+    let mut inputs = BTreeMap::new();
+    for (port, input) in &node.inputs {
+        let (path, view) = match &input.origin {
+            Origin::Stage { stage, port } => match made(*stage) {
+                Some(artifact) => (artifact.output(port), crate::stage::DataView::default()),
+                None => continue,
+            },
+            Origin::File { path, view } => (path.clone(), view.clone()),
+            Origin::Remote { .. } => continue,
+        };
+        let (ty, reference) = (input.ty.clone(), input.reference.clone());
+        inputs.insert(port.clone(), InputArtifact { path, ty, view, reference });
+    }
+    let (output_dir, work_dir) = dirs;
+    StageRequest {
+        stage: node.name.clone(),
+        kind: node.kind.name().to_owned(),
+        params: node.stage.params(),
+        key: step.key.hex(),
+        seed: step.key.seed(),
+        inputs,
+        output_dir,
+        work_dir,
+        runtime,
     }
 }
 

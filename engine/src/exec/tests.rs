@@ -346,3 +346,21 @@ fn a_ledger_is_a_folder_of_its_own() {
     assert!(text.ends_with("\"event\":\"run-finished\",\"outcome\":\"done\",\"wall_s\":1.5}\n"), "{text}");
     assert_eq!(serde_json::from_str::<RunEvent>(text.trim()).unwrap(), event);
 }
+
+#[test]
+fn a_rebuild_is_the_same_work_beside_the_store() {
+    let bench = Bench::new();
+    let graph = chain();
+    let planned = || plan(&graph, &bench.store, &Options::default()).unwrap();
+    let b = graph.find("b").unwrap().id;
+    let scratch = bench.dir.path().join("scratch");
+    let executor = InProcess { kinds: KINDS };
+    let early = rebuild(&graph, &planned(), b, &executor, &scratch, &mut |_| {}).unwrap_err();
+    assert_eq!(early.to_string(), "stage `b` reads `a`, which is not built");
+    bench.run(&graph, 1, false);
+    let plan = planned();
+    let outputs = rebuild(&graph, &plan, b, &executor, &scratch, &mut |_| {}).unwrap();
+    let made = plan.step(b).artifact.as_ref().unwrap();
+    assert_eq!(crate::store::determinism(made, &outputs).unwrap().0, crate::store::Class::BitEqual);
+    assert_eq!(planned().summary().to_run(), 0);
+}

@@ -178,6 +178,18 @@ impl Graph {
         self.stages.iter().find(|stage| stage.name == name)
     }
 
+    /// Stages whose outputs `id` reads, each once, in order.
+    pub fn inputs_of(&self, id: StageId) -> Vec<StageId> {
+        let from_inputs = self.stage(id).inputs.values().filter_map(|input| match input.origin {
+            Origin::Stage { stage, .. } => Some(stage),
+            Origin::File { .. } | Origin::Remote { .. } => None,
+        });
+        let mut ids: Vec<_> = from_inputs.collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
     /// Stages that must end before `id` starts, each once, in order.
     pub fn upstream(&self, id: StageId) -> Vec<StageId> {
         let node = self.stage(id);

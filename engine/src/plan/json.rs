@@ -52,6 +52,7 @@ impl Plan {
             "missing": step.missing.iter().map(|missing| json!({
                 "port": missing.port, "reference": missing.reference, "source": missing.source,
             })).collect::<Vec<_>>(),
+            "adopted": step.adopted(),
             "artifact": step.artifact.as_ref().map(Artifact::dir),
         })
     }

@@ -16,7 +16,7 @@ pub use reason::Reason;
 
 use crate::fs::FsError;
 use crate::graph::StageId;
-use crate::store::{Artifact, Key, KeyPreimage, StoreError};
+use crate::store::{Adopted, Artifact, Key, KeyPreimage, StoreError};
 
 /// Which part of a graph is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -112,6 +112,13 @@ pub struct Summary {
     pub reused: usize,
     /// Not asked for.
     pub skipped: usize,
+}
+
+impl Step {
+    /// Where the result came from, if it was made elsewhere.
+    pub fn adopted(&self) -> Option<&Adopted> {
+        self.artifact.as_ref()?.manifest().adopted.as_deref()
+    }
 }
 
 impl Plan {

@@ -45,6 +45,7 @@ fn evaluation(root: &Path, model: &str, data: &str, scores: &[u8]) -> StageRecei
             ("data".to_owned(), input(data, ArtifactKind::Data)),
         ]),
         outputs: BTreeMap::from([("metrics".to_owned(), ArtifactKind::Metrics)]),
+        adopted: None,
         message: None,
     }
 }

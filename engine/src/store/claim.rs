@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::record;
-use super::{Artifact, KeyPreimage, Manifest, StoreError};
+use super::{Adopted, Artifact, KeyPreimage, Manifest, StoreError};
 use crate::fs::{self, FsError, Lock};
 
 /// How long the worker of a run that was killed may take to notice.
@@ -49,6 +49,8 @@ pub struct Claim {
     target: PathBuf,
     stage: String,
     preimage: KeyPreimage,
+    /// Where the outputs came from, if nothing here makes them.
+    pub(super) adopted: Option<Box<Adopted>>,
 }
 
 impl Claim {
@@ -78,7 +80,8 @@ impl Claim {
         fs::create_dir_all(&partial.join("artifact"))?;
         fs::create_dir_all(&partial.join("work"))?;
         fs::write(&partial.join("preimage.json"), preimage.pretty())?;
-        Ok(Some(Self { _lease: lease, partial, target, stage: stage.to_owned(), preimage: preimage.clone() }))
+        let (stage, preimage) = (stage.to_owned(), preimage.clone());
+        Ok(Some(Self { _lease: lease, partial, target, stage, preimage, adopted: None }))
     }
 
     /// Folder whose subfolders are the output ports.
@@ -112,6 +115,7 @@ impl Claim {
             created: crate::clock::now(),
             wall_s,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            adopted: self.adopted.clone(),
             outputs: record(&self.output_dir())?,
         };
         let text = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data") + "\n";
@@ -159,6 +163,15 @@ fn wait_for_orphan(path: &Path, stage: &str) -> Result<(), StoreError> {
         thread::sleep(Duration::from_millis(20));
     }
     Ok(())
+}
+
+/// Who works under a lease now; nobody if the process that took it is gone. Looks without taking the lease, so that nobody
+/// who wants it is turned away.
+pub(super) fn holder_of(lease: &Path) -> Option<Holder> {
+    let holder: Holder = serde_json::from_str(&fs::read_to_string(lease).ok()?).ok()?;
+    // A process on another machine can't be looked at: it counts as alive.
+    let alive = holder.host != fs::host() || fs::exists(&Path::new("/proc").join(holder.pid.to_string()));
+    alive.then_some(holder)
 }
 
 fn holder(lease: &Path) -> Holder {

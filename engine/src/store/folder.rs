@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Artifact, Claim, Digests, Key, KeyPreimage, StoreError};
 use crate::fs;
 
-const PARTIAL: &str = ".partial";
+pub(super) const PARTIAL: &str = ".partial";
 /// Longest part of a stage's name in a folder's name.
 const NAME_LIMIT: usize = 80;
 

@@ -99,7 +99,7 @@ pub enum InputIdentity {
         /// How rows are read from it.
         view: DataView,
     },
-    /// Files that are not on this machine: no result has such an input.
+    /// Files that are not on this machine: no result has such an input but an adopted one.
     Absent {
         /// What the recipe asks for.
         source: String,

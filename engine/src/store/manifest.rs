@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Key, KeyPreimage, StoreError};
+use super::{Adopted, Key, KeyPreimage, StoreError};
 use crate::fs;
 
 /// `manifest.json` of a committed entry.
@@ -26,6 +26,9 @@ pub struct Manifest {
     pub wall_s: f64,
     /// Version of curricle.
     pub version: String,
+    /// Where it came from, if nothing here made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Box<Adopted>>,
     /// Every file below `artifact/`: `model/config.json`.
     pub outputs: BTreeMap<String, FileRecord>,
 }

@@ -10,19 +10,29 @@
 //! A lookup gives a hit or a claim; only a claim commits, and a rename makes the commit. This room knows no graph, no
 //! plan and no process but the holder of a lease.
 
+mod adopt;
 mod claim;
+mod damage;
+mod determinism;
 mod digests;
 mod folder;
+mod inventory;
 mod key;
 mod manifest;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upkeep_tests;
 
 use std::path::PathBuf;
 
+pub use adopt::Adopted;
 pub use claim::{Claim, Holder, WorkerGuard};
+pub use damage::{Damage, DamageKind};
+pub use determinism::{Class, Unlike, determinism};
 pub use digests::Digests;
 pub use folder::{Index, Lookup, Store};
+pub use inventory::{Entry, Kept, State, Sweep};
 pub use key::{InputIdentity, Key, KeyPreimage};
 pub use manifest::{Artifact, FileRecord, Manifest};
 
