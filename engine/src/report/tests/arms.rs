@@ -39,6 +39,7 @@ fn training(root: &Path, name: &str, from: &str, slope: f64) -> StageReceipt {
         history: None,
         inputs: BTreeMap::from([("model".to_owned(), input)]),
         outputs: BTreeMap::from([("model".to_owned(), ArtifactKind::Model)]),
+        adopted: None,
         message: None,
     }
 }
