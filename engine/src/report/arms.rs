@@ -267,9 +267,12 @@ fn of_items(scores: &[f64]) -> Interval {
     if right + wrong == scores.len() { wilson(right, scores.len()) } else { bootstrap_mean(scores) }
 }
 
-/// Seeds; the lowest and highest share, in per cent, of 95 % intervals that held the truth, as the tests of
-/// [`super::hierarchy`] measure it.
-const COVERAGE: [(usize, u32, u32); 4] = [(2, 64, 97), (3, 81, 98), (5, 87, 98), (10, 91, 99)];
+/// Seeds, and the lowest and highest share in per cent of 95 % intervals that held the truth, over 2,000 simulated sets of
+/// 40 items each (the simulation is that of the tests of [`super::hierarchy`]): lowest where trainings differ far more than
+/// items, highest where they do not differ.
+const COVERAGE_WITHIN: [(usize, u32, u32); 4] = [(2, 64, 97), (3, 82, 98), (5, 87, 98), (10, 91, 99)];
+/// The same where seeds share their items.
+const COVERAGE_SHARED: [(usize, u32, u32); 4] = [(2, 67, 94), (3, 81, 94), (5, 87, 94), (10, 91, 94)];
 
 impl Arms {
     /// How intervals, p-values and marks came about, with the numbers of seeds and items.
@@ -287,7 +290,8 @@ impl Arms {
         } else {
             "items are resampled; with one seed nothing is said about another training of the same recipe"
         };
-        let coverage = COVERAGE.iter().rev().find(|(seeds, ..)| *seeds <= most);
+        let table = if designs.contains(&Design::SeedsTimesItems) { COVERAGE_SHARED } else { COVERAGE_WITHIN };
+        let coverage = table.iter().rev().find(|(seeds, ..)| *seeds <= most);
         let few = coverage.map_or_else(String::new, |(seeds, least, greatest)| {
             format!(
                 " In simulations with {seeds} seeds, {least} % (trainings differ far more than items) to {greatest} % (items \

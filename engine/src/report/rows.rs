@@ -245,8 +245,7 @@ fn difference(difference: &ArmDifference) -> String {
     let seeds = if estimate.seeds > 1 { format!(", {better}/{} seeds up", estimate.seeds) } else { String::new() };
     let each = estimate.items / estimate.seeds;
     let n = match estimate.seeds {
-        1 => estimate.items.to_string(),
-        seeds if seeds * each == estimate.items => format!("{seeds}×{each}"),
+        seeds if seeds > 1 && seeds * each == estimate.items => format!("{seeds}×{each}"),
         _ => estimate.items.to_string(),
     };
     format!("{} {}{mark} {p}{seeds}, n {n}", signed(estimate.mean), range(estimate.interval, signed))

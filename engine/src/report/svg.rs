@@ -99,17 +99,17 @@ pub(super) fn chart(curve: &Curve, colour: impl Fn(&CurveLine) -> usize) -> Stri
         f64::midpoint(x.from, x.to),
         HEIGHT - 4.0
     );
+    let at = |step: usize, value: f64| format!("{:.1} {:.1}", x.at(step as f64), y.at(value));
+    // Bands first, so that none lies over a line.
+    for line in curve.lines.iter().filter(|line| line.seeds > 1) {
+        let up = line.points.iter().map(|point| at(point.step, point.high));
+        let down = line.points.iter().rev().map(|point| at(point.step, point.low));
+        let band = up.chain(down).collect::<Vec<_>>().join("L");
+        svg += &format!("<path class=\"band c{}\" d=\"M{band}Z\"/>\n", colour(line) % COLOURS);
+    }
     for line in &curve.lines {
-        let at = |step: usize, value: f64| format!("{:.1} {:.1}", x.at(step as f64), y.at(value));
-        let colour = colour(line);
-        if line.seeds > 1 {
-            let up = line.points.iter().map(|point| at(point.step, point.high));
-            let down = line.points.iter().rev().map(|point| at(point.step, point.low));
-            let band = up.chain(down).collect::<Vec<_>>().join("L");
-            svg += &format!("<path class=\"band c{}\" d=\"M{band}Z\"/>\n", colour % COLOURS);
-        }
         let path = line.points.iter().map(|point| at(point.step, point.mean)).collect::<Vec<_>>().join("L");
-        let label = escape(&line.label());
+        let (label, colour) = (escape(&line.label()), colour(line));
         svg += &format!(
             "<path class=\"line c{}\"{} d=\"M{path}\"><title>{label}</title></path>\n",
             colour % COLOURS,
