@@ -156,6 +156,10 @@ pub struct CheckArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Selection")]
 pub struct SelectArgs {
+    /// These arms of a recipe with variation, and no other; repeatable. `base` is the recipe as written; an ablation's name
+    /// stands for all its arms, a name without `#SEED` for every seed.
+    #[arg(long, value_name = "ARM", value_delimiter = ',')]
+    pub arm: Vec<String>,
     /// These stages and no other; repeatable. What they need must be in the store.
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub only: Vec<String>,

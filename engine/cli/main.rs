@@ -27,6 +27,7 @@ mod report;
 mod run;
 mod schema;
 mod table;
+mod tree;
 mod verify;
 mod verify_model;
 mod worker;

@@ -7,7 +7,7 @@ use curricle_engine::store::Store;
 use crate::args::{PlanArgs, SelectArgs};
 use crate::exit::{Exit, Failure};
 use crate::paint::{Paint, Tint};
-use crate::{check, lock};
+use crate::{check, lock, tree};
 
 /// Plans a recipe and prints the plan.
 pub fn run(args: &PlanArgs, paint: Paint) -> Result<Exit, Failure> {
@@ -19,7 +19,7 @@ pub fn run(args: &PlanArgs, paint: Paint) -> Result<Exit, Failure> {
     if args.json {
         paint.json(&plan.to_json(&checked.graph))?;
     } else {
-        paint.data(&text(&plan, paint))?;
+        paint.data(&text(&plan, &checked.graph, paint))?;
     }
     Ok(exit(&plan, args.exit_code))
 }
@@ -32,6 +32,7 @@ pub fn make(graph: &Graph, store: &Store, select: &SelectArgs) -> Result<Plan, F
         names => Force::Stages(names.to_vec()),
     };
     let options = Options {
+        arms: select.arm.clone(),
         only: select.only.clone(),
         from: select.from.clone(),
         until: select.until.clone(),
@@ -46,8 +47,19 @@ pub fn exit(plan: &Plan, wanted: bool) -> Exit {
     if wanted && plan.summary().to_run() > 0 { Exit::Pending } else { Exit::Done }
 }
 
-/// The plan as a table: a line per stage, a further one for every further reason, and the counts.
-pub fn text(plan: &Plan, paint: Paint) -> String {
+/// The plan for people: a tree of arms, or a table where there is one recipe and no more.
+pub fn text(plan: &Plan, graph: &Graph, paint: Paint) -> String {
+    let mut text = if graph.arms().len() > 1 { tree::text(plan, graph, paint) } else { table(plan, paint) };
+    let missing = match plan.missing().len() {
+        0 => String::new(),
+        count => format!("; {count} missing inputs keep it from running here"),
+    };
+    text += &format!("\n{}{missing}\n", plan.summary());
+    text
+}
+
+/// The plan as a table: a line per stage, a further one for every further reason.
+fn table(plan: &Plan, paint: Paint) -> String {
     let width = plan.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or_default();
     let mut text = String::new();
     for step in &plan.steps {
@@ -68,11 +80,7 @@ pub fn text(plan: &Plan, paint: Paint) -> String {
             text += &format!("{}{more}\n", " ".repeat(width + 2 + 5 + 2 + 8 + 2));
         }
     }
-    let missing = match plan.missing().len() {
-        0 => String::new(),
-        count => format!("; {count} missing inputs keep it from running here"),
-    };
-    text + &format!("\n{}{missing}\n", plan.summary())
+    text
 }
 
 fn failure(error: &PlanError) -> Failure {

@@ -33,7 +33,7 @@ pub fn run(args: &RunArgs, paint: Paint) -> Result<Exit, Failure> {
         lock::enforce(&args.recipe.recipe, graph, &plan)?;
     }
     if args.dry_run {
-        paint.data(&plan::text(&plan, paint))?;
+        paint.data(&plan::text(&plan, graph, paint))?;
         return Ok(plan::exit(&plan, args.exit_code));
     }
     preflight(graph, &plan, &device::available)

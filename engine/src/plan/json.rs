@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Decision, Plan, Step};
-use crate::graph::Graph;
+use crate::graph::{Arm, Graph};
 use crate::store::Artifact;
 
 impl Plan {
@@ -18,7 +18,24 @@ impl Plan {
                 "to_run": summary.to_run(),
                 "counts": summary,
             },
+            "stages": { "by_hand": graph.by_hand(), "after_sharing": self.steps.len(), "cached": self.cached() },
+            "arms": graph.arms().iter().map(|arm| self.arm_json(arm)).collect::<Vec<_>>(),
             "steps": self.steps.iter().map(|step| self.step_json(graph, step)).collect::<Vec<_>>(),
+        })
+    }
+
+    fn arm_json(&self, arm: &Arm) -> Value {
+        let stages: serde_json::Map<_, _> =
+            arm.stages.iter().map(|(name, id)| (name.clone(), json!(self.step(*id).name))).collect();
+        json!({
+            "name": arm.label.name,
+            "ablation": arm.label.ablation,
+            "variant": arm.label.variant,
+            "seed": arm.label.seed,
+            "settings": arm.label.settings,
+            "also": arm.also,
+            "without": arm.without,
+            "stages": stages,
         })
     }
 

@@ -8,11 +8,13 @@ mod reason;
 mod select;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::fmt;
 
 pub use decide::plan;
 pub use reason::Reason;
+pub use tree::{Branch, Bundle, tree};
 
 use crate::fs::FsError;
 use crate::graph::StageId;
@@ -21,7 +23,9 @@ use crate::store::{Adopted, Artifact, Key, KeyPreimage, StoreError};
 /// Which part of a graph is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Exactly these stages; empty means all. `score` stands for every `score[…]`.
+    /// These arms; empty means all. A name is an arm's own, that of its variant (for every seed), or that of an ablation.
+    pub arms: Vec<String>,
+    /// Exactly these stages; empty means all. `score` stands for every `score[…]`, and for that of every arm.
     pub only: Vec<String>,
     /// These and everything that needs them.
     pub from: Vec<String>,
@@ -137,6 +141,11 @@ impl Plan {
         self.to_run().flat_map(|step| step.missing.iter().map(|missing| (step.name.as_str(), missing))).collect()
     }
 
+    /// Stages whose result is in the store, whatever the decision.
+    pub fn cached(&self) -> usize {
+        self.steps.iter().filter(|step| step.artifact.is_some()).count()
+    }
+
     /// The counts.
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::default();
@@ -194,6 +203,14 @@ pub enum PlanError {
         /// The nearest name there is.
         suggestion: Option<String>,
     },
+    /// A selection names an arm that is not in the recipe.
+    #[error("there is no arm `{name}` in this recipe")]
+    UnknownArm {
+        /// The name given.
+        name: String,
+        /// What there is.
+        help: String,
+    },
     /// A selected stage needs a result that is neither selected nor there.
     #[error("stage `{stage}` needs `{needs}`, which is not built and not selected")]
     NotBuilt {
@@ -215,6 +232,7 @@ impl PlanError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::UnknownStage { suggestion, .. } => suggestion.as_ref().map(|name| format!("did you mean `{name}`?")),
+            Self::UnknownArm { help, .. } => Some(help.clone()),
             Self::NotBuilt { needs, .. } => Some(format!("select `{needs}` too, or run it first: `--until {needs}`")),
             Self::Input(_) => Some("the content of every input is part of a stage's key".into()),
             Self::Store(error) => Some(error.help().into()),
@@ -224,7 +242,7 @@ impl PlanError {
     /// Exit code of a command that ends here: 2 usage, 3 recipe, 7 store.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::UnknownStage { .. } | Self::NotBuilt { .. } => 2,
+            Self::UnknownStage { .. } | Self::UnknownArm { .. } | Self::NotBuilt { .. } => 2,
             Self::Input(_) => 3,
             Self::Store(_) => 7,
         }

@@ -1,13 +1,18 @@
-//! `--only`, `--from`, `--until`, `--downstream`, `--force` → sets of stages.
+//! `--arm`, `--only`, `--from`, `--until`, `--downstream`, `--force` → sets of stages.
 
 use std::collections::BTreeSet;
 
 use super::{Force, Options, PlanError};
-use crate::graph::{Graph, StageId};
+use crate::diagnostic::suggest;
+use crate::graph::{Arm, Graph, Label, StageId};
 
 /// The stages asked for: the intersection of every option given.
 pub(super) fn selected(graph: &Graph, options: &Options) -> Result<BTreeSet<StageId>, PlanError> {
     let mut chosen: BTreeSet<StageId> = graph.stages().iter().map(|node| node.id).collect();
+    if !options.arms.is_empty() {
+        let arms = of_arms(graph, &options.arms)?;
+        chosen.retain(|id| arms.contains(id));
+    }
     if !options.only.is_empty() {
         let only = named(graph, &options.only)?;
         let only = if options.downstream { downstream(graph, only) } else { only };
@@ -33,11 +38,44 @@ pub(super) fn forced(graph: &Graph, options: &Options) -> Result<BTreeSet<StageI
     }
 }
 
+/// What the recipe as written is called on the command line.
+const AS_WRITTEN: &str = "base";
+
+/// The stages of arms given by name, by variant or by ablation.
+fn of_arms(graph: &Graph, names: &[String]) -> Result<BTreeSet<StageId>, PlanError> {
+    let mut ids = BTreeSet::new();
+    for name in names {
+        let plain =
+            name.strip_prefix(AS_WRITTEN).filter(|rest| rest.is_empty() || rest.starts_with('#')).unwrap_or(name);
+        let fits = |arm: &&Arm| {
+            let Label { name, ablation, variant, .. } = &arm.label;
+            name == plain
+                || variant == plain
+                || !plain.is_empty() && (ablation == plain || arm.also.iter().any(|also| also == plain))
+        };
+        let mut found = graph.arms().iter().filter(fits).peekable();
+        if found.peek().is_none() {
+            let variants = graph.variants();
+            let known = variants.iter().map(|name| if name.is_empty() { AS_WRITTEN } else { name });
+            let help = if variants.is_empty() {
+                "it has no `[seeds]`, `[matrix]` or `[ablations]`".to_owned()
+            } else {
+                suggest(name, "its arms", known)
+            };
+            return Err(PlanError::UnknownArm { name: name.clone(), help });
+        }
+        ids.extend(found.flat_map(|arm| arm.stages.values().copied()));
+    }
+    Ok(ids)
+}
+
 fn named(graph: &Graph, names: &[String]) -> Result<BTreeSet<StageId>, PlanError> {
     let mut ids = BTreeSet::new();
     for name in names {
-        let family = format!("{name}[");
-        let fits = |stage: &str| stage == name || stage.starts_with(&family);
+        // Instances of an `each` stage, and those of arms.
+        let fits = |stage: &str| {
+            stage.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '@', '#']))
+        };
         let before = ids.len();
         ids.extend(graph.stages().iter().filter(|node| fits(&node.name)).map(|node| node.id));
         if ids.len() == before && !graph.stages().iter().any(|node| fits(&node.name)) {
