@@ -74,11 +74,81 @@ fn every_shipped_recipe_and_every_template_is_sound() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "toml") {
-                let called = curricle(root(), &["check", &path.to_string_lossy()]);
+                let called = curricle(root(), &["check", "--every-scale", &path.to_string_lossy()]);
                 assert_eq!(called.code, Some(0), "{}", called.stderr);
             }
         }
     }
+}
+
+/// Stages after sharing and by hand, by recipe and scale.
+#[test]
+fn arms_of_the_shipped_ablations_share_their_beginnings() {
+    let names = ["all-orders", "cold-start", "length-reward", "objective", "order", "pad"];
+    let paths: Vec<String> = names.iter().map(|name| format!("recipes/ablation-{name}.toml")).collect();
+    let args: Vec<&str> =
+        ["check", "--every-scale", "--json"].into_iter().chain(paths.iter().map(String::as_str)).collect();
+    let called = curricle(root(), &args);
+    assert_eq!(called.code, Some(0), "{}", called.stdout);
+    let document: serde_json::Value = serde_json::from_str(&called.stdout).unwrap();
+    let told = |recipe: &serde_json::Value| {
+        let name = recipe["recipe"].as_str().unwrap().trim_start_matches("recipes/ablation-").trim_end_matches(".toml");
+        let warnings = recipe["diagnostics"].as_array().unwrap().iter().filter(|one| one["severity"] == "warning");
+        assert_eq!(warnings.count(), 0, "{recipe}");
+        format!(
+            "{name} {} {} {} {}",
+            recipe["scale"].as_str().unwrap(),
+            recipe["arms"],
+            recipe["stages"],
+            recipe["by_hand"]
+        )
+    };
+    let told: Vec<String> = document["recipes"].as_array().unwrap().iter().map(told).collect();
+    let expected = [
+        "all-orders paper 18 81 90",
+        "all-orders tiny 18 69 180",
+        "cold-start paper 20 60 60",
+        "cold-start tiny 10 27 85",
+        "length-reward paper 10 63 90",
+        "length-reward tiny 10 49 130",
+        "objective paper 30 62 120",
+        "objective tiny 30 68 300",
+        "order paper 18 48 75",
+        "order tiny 18 39 168",
+        "pad paper 35 72 140",
+        "pad tiny 35 78 350",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_plan_shows_arms_as_a_tree_and_takes_some_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().to_string_lossy().into_owned();
+    let plan = |more: &[&str]| {
+        let args = ["plan", "recipes/ablation-order.toml", "--set", "scale=tiny", "--store", &store];
+        let called = curricle(root(), &args.into_iter().chain(more.iter().copied()).collect::<Vec<_>>());
+        assert!(called.code == Some(0) || !called.stderr.is_empty());
+        if called.code == Some(0) { called.stdout } else { called.stderr }
+    };
+    let text = plan(&[]);
+    for part in [
+        "├─ base (as written), cold_start+mrl\n│  │ mrl × 3 ",
+        "└─ cold_start+trl, cold_start+trl+mrl\n",
+        "168 stages by hand, 39 after sharing, 0 of them in the store\n",
+        "39 to run (39 new)",
+    ] {
+        assert!(text.contains(part), "no `{part}` in:\n{text}");
+    }
+    assert!(plan(&["--arm", "cold_start"]).contains("8 to run (8 new), 31 not selected"));
+    assert!(plan(&["--arm", "base#2"]).contains("10 to run"));
+    assert!(plan(&["--arm", "order", "--only", "final"]).contains("which is not built and not selected"));
+    assert!(plan(&["--arm", "mixd"]).contains("there is no arm `mixd` in this recipe\n  help: did you mean `mixed`?"));
+    let document: serde_json::Value = serde_json::from_str(&plan(&["--json"])).unwrap();
+    let arm = &document["arms"][4];
+    assert_eq!((&arm["name"], &arm["ablation"]), (&"cold_start+trl".into(), &"order".into()), "{arm}");
+    assert_eq!(arm["stages"]["final"], "final@cold_start+trl");
+    assert_eq!(document["stages"]["after_sharing"], 39);
 }
 
 #[test]

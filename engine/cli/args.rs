@@ -133,6 +133,7 @@ pub struct RecipeArgs {
 
 /// `curricle check`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct CheckArgs {
     /// The recipes' files.
     #[arg(required = true, value_name = "RECIPE")]
@@ -142,6 +143,9 @@ pub struct CheckArgs {
     /// Treat what can't be verified (absent models and data) as errors.
     #[arg(long)]
     pub strict: bool,
+    /// Check every scale of a recipe, not only the chosen one.
+    #[arg(long)]
+    pub every_scale: bool,
     /// Refuse to go on, with 4, where something is no longer as the recipe's lock says.
     #[arg(long)]
     pub locked: bool,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use curricle_engine::diagnostic::{Diagnostics, Severity};
-use curricle_engine::graph::{self, Checked};
+use curricle_engine::graph::{self, Checked, Graph};
 use curricle_engine::recipe::Recipe;
 use curricle_engine::store::Store;
 use curricle_stages::KINDS;
@@ -19,8 +19,10 @@ pub fn run(args: &CheckArgs, paint: Paint) -> Result<Exit, Failure> {
     let mut exit = Exit::Done;
     let mut documents = Vec::new();
     let mut stale = None;
-    for recipe in &args.recipes {
-        let result = load(recipe, &args.layers, args.strict);
+    for (recipe, scale) in args.recipes.iter().flat_map(|recipe| scales(recipe, args)) {
+        let mut layers = args.layers.clone();
+        layers.set.extend(scale.iter().map(|scale| format!("scale={scale}")));
+        let result = load(recipe, &layers, args.strict);
         match &result {
             Err(_) => exit = Exit::Invalid,
             Ok((_, checked)) if args.locked => {
@@ -30,9 +32,10 @@ pub fn run(args: &CheckArgs, paint: Paint) -> Result<Exit, Failure> {
             Ok(_) => {}
         }
         if args.json {
-            documents.push(document(recipe, &result));
+            documents.push(document(recipe, scale.as_deref(), &result));
         } else {
-            describe(recipe, result, paint);
+            let scale = scale.map_or_else(String::new, |scale| format!(" at scale {scale}"));
+            describe(&format!("{}{scale}", recipe.display()), result, paint);
         }
     }
     if args.json {
@@ -42,6 +45,15 @@ pub fn run(args: &CheckArgs, paint: Paint) -> Result<Exit, Failure> {
     match stale.filter(|_| exit == Exit::Done) {
         Some(stale) => Err(stale),
         None => Ok(exit),
+    }
+}
+
+/// The scales to check a recipe at; none stands for the one it chooses.
+fn scales<'a>(recipe: &'a Path, args: &CheckArgs) -> Vec<(&'a Path, Option<String>)> {
+    let known = args.every_scale.then(|| Recipe::load(recipe, &args.layers.overrides()).ok()).flatten();
+    match known.as_ref().map(Recipe::scales) {
+        None | Some([]) => vec![(recipe, None)],
+        Some(names) => names.iter().map(|name| (recipe, Some(name.clone()))).collect(),
     }
 }
 
@@ -64,7 +76,7 @@ fn load(recipe: &Path, layers: &LayerArgs, strict: bool) -> Result<(Recipe, Chec
     Ok((recipe, checked))
 }
 
-fn describe(path: &Path, result: Result<(Recipe, Checked), Diagnostics>, paint: Paint) {
+fn describe(name: &str, result: Result<(Recipe, Checked), Diagnostics>, paint: Paint) {
     match result {
         Ok((_, checked)) => {
             if !checked.warnings.list().is_empty() {
@@ -74,19 +86,27 @@ fn describe(path: &Path, result: Result<(Recipe, Checked), Diagnostics>, paint: 
             let counted = summary(&checked.warnings);
             let size = checked.graph.size();
             let rest = if counted.is_empty() { String::new() } else { format!(", {counted}") };
-            paint.say(&format!("{} {}: {size}{rest}", paint.err_tint(Tint::Green, "ok"), path.display()));
+            paint.say(&format!("{} {}: {size}{rest}", paint.err_tint(Tint::Green, "ok"), name));
         }
         Err(diagnostics) => {
             paint.diagnostics(&diagnostics);
-            paint.complain(&format!("\n{}: {}", path.display(), summary(&diagnostics)));
+            paint.complain(&format!("\n{name}: {}", summary(&diagnostics)));
         }
     }
 }
 
-fn document(path: &Path, result: &Result<(Recipe, Checked), Diagnostics>) -> serde_json::Value {
-    let (ok, stages, diagnostics) = match result {
-        Ok((_, checked)) => (true, Some(checked.graph.stages().len()), &checked.warnings),
-        Err(diagnostics) => (false, None, diagnostics),
+fn document(path: &Path, scale: Option<&str>, result: &Result<(Recipe, Checked), Diagnostics>) -> serde_json::Value {
+    let (graph, diagnostics) = match result {
+        Ok((_, checked)) => (Some(&checked.graph), &checked.warnings),
+        Err(diagnostics) => (None, diagnostics),
     };
-    json!({ "recipe": path.display().to_string(), "ok": ok, "stages": stages, "diagnostics": diagnostics.to_json() })
+    json!({
+        "recipe": path.display().to_string(),
+        "scale": scale,
+        "ok": graph.is_some(),
+        "stages": graph.map(|graph| graph.stages().len()),
+        "by_hand": graph.map(Graph::by_hand),
+        "arms": graph.map(|graph| graph.arms().len()),
+        "diagnostics": diagnostics.to_json(),
+    })
 }

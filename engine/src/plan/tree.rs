@@ -45,7 +45,7 @@ pub fn tree(graph: &Graph) -> Branch {
     }
     let ways = stages.into_iter().map(|stages| stages.into_values().collect()).collect();
     let mut planter = Planter { graph, variants: &variants, ways, shown: BTreeSet::new() };
-    planter.branch((0..variants.len()).collect())
+    planter.branch(&(0..variants.len()).collect::<Vec<_>>())
 }
 
 struct Planter<'a> {
@@ -57,12 +57,12 @@ struct Planter<'a> {
 }
 
 impl Planter<'_> {
-    fn branch(&mut self, set: Vec<usize>) -> Branch {
+    fn branch(&mut self, set: &[usize]) -> Branch {
         let mut common = self.ways[set[0]].clone();
         for &variant in &set[1..] {
             common.retain(|places| self.ways[variant].contains(places));
         }
-        for &variant in &set {
+        for &variant in set {
             self.ways[variant].retain(|places| !common.contains(places));
         }
         let mut stages = Vec::new();
@@ -71,7 +71,7 @@ impl Planter<'_> {
                 stages.push(Bundle { name: self.graph.stage(places[0]).name.clone(), stages: places });
             }
         }
-        let branches = self.parts(&set).into_iter().map(|part| self.branch(part)).collect();
+        let branches = self.parts(set).into_iter().map(|part| self.branch(&part)).collect();
         Branch { variants: set.iter().map(|&variant| self.variants[variant].clone()).collect(), stages, branches }
     }
 
@@ -94,5 +94,54 @@ impl Planter<'_> {
             parts.push(part);
         }
         parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Arm, Label};
+    use crate::testing::Sketch;
+
+    /// Arms that are made of these stages of `a … f`, by first letter.
+    fn graph(arms: &[(&str, u64, &[usize])]) -> Graph {
+        let mut sketch = Sketch::new();
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            sketch = sketch.stage(name, &serde_json::json!({}), &[]);
+        }
+        let mut graph = sketch.graph();
+        for (variant, seed, stages) in arms {
+            let label = Label {
+                name: (*variant).to_owned(),
+                ablation: String::new(),
+                variant: (*variant).to_owned(),
+                seed: *seed,
+                settings: BTreeMap::new(),
+            };
+            // Within an arm, stages are called by what they do.
+            let stages = stages.iter().enumerate().map(|(place, &id)| (format!("s{place}"), StageId(id))).collect();
+            graph.arms.push(Arm { label, also: Vec::new(), stages, without: Vec::new() });
+        }
+        graph
+    }
+
+    fn drawn(branch: &Branch) -> String {
+        let stages: String = branch.stages.iter().map(|bundle| bundle.name.repeat(bundle.stages.len())).collect();
+        let below: Vec<_> = branch.branches.iter().map(drawn).collect();
+        if below.is_empty() { stages } else { format!("{stages}({})", below.join(" ")) }
+    }
+
+    #[test]
+    fn what_is_common_stands_above_what_is_not() {
+        let tree = tree(&graph(&[("", 1, &[0, 1, 2]), ("x", 1, &[0, 1]), ("y", 1, &[0, 3, 4]), ("z", 1, &[0, 3, 5])]));
+        assert_eq!(drawn(&tree), "a(b(c) d(e f))");
+        assert_eq!(tree.branches[0].variants, ["", "x"], "`x` ends where the other goes on");
+    }
+
+    #[test]
+    fn seeds_of_an_arm_stand_together() {
+        let arms: [(&str, u64, &[usize]); 4] =
+            [("", 1, &[0, 1]), ("x", 1, &[0, 2]), ("", 2, &[0, 3]), ("x", 2, &[0, 4])];
+        assert_eq!(drawn(&tree(&graph(&arms))), "a(bb cc)");
     }
 }

@@ -56,6 +56,8 @@ pub(super) fn compose(file: &Path, overrides: &Overrides, texts: Texts<'_>) -> C
     composer.edits(&edits, dir);
     composer.composed.scales = composer.scales.names();
     composer.scales.finish(&mut composer.composed.mistakes);
+    // Without its scale, a recipe lacks what the rest of it names.
+    composer.composed.whole &= !composer.composed.mistakes.iter().any(|mistake| mistake.code == "scale");
     composer.composed
 }
 

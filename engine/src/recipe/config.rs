@@ -162,7 +162,9 @@ impl Config {
                     continue;
                 };
                 let Some(path) = source.strip_prefix("file:") else { continue };
-                let from = fs::absolute(&self.sources.get(span.source).dir);
+                let dir = &self.sources.get(span.source).dir;
+                // The folder of a file given without one is the current folder, which has no absolute form of its own.
+                let from = fs::absolute(if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
                 if path.starts_with(['/', '$']) || from == self.dir {
                     continue;
                 }

@@ -126,6 +126,9 @@ impl Reader<'_> {
                 self.refuse("matrix", format!("`[matrix]` has no `{}`", one.path.value), one.path.span, &help);
             }
         }
+        if axes.len() + ["include", "exclude"].iter().filter(|key| table.get(key).is_some()).count() < table.0.len() {
+            return Vec::new(); // some list is wrong, and reported
+        }
         match matrix::cells(&axes, &include, &exclude) {
             Some(cells) if cells.is_empty() => {
                 self.refuse("matrix", "`[matrix]` leaves no combination", key, "remove it, or part of `exclude`");
@@ -278,7 +281,7 @@ impl Reader<'_> {
             None
         };
         let each = each_arms(&name.value, &axes);
-        if settings.is_empty() && each.is_empty() && chain.is_none() {
+        if ["set", "unset", "each", "chain"].iter().all(|key| table.get(key).is_none()) {
             let help = "say what is different: `set`, `unset`, `each` or `chain`";
             self.refuse("ablation", format!("{title} changes nothing"), name.span, help);
             return None;
@@ -324,7 +327,11 @@ impl Reader<'_> {
                 return None;
             };
             for pair in pairs {
-                let [a, b] = self.members(&members, "swap", pair)?[..] else {
+                let listed = match pair.value {
+                    Node::Array(_) => self.members(&members, "swap", pair)?,
+                    _ => Vec::new(),
+                };
+                let [a, b] = listed[..] else {
                     self.refuse("chain", "what changes places is a pair of stages", pair.span, help);
                     return None;
                 };
