@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::fs;
-use crate::graph::Graph;
+use crate::graph::{Arm, Graph, Label, StageId};
 use crate::plan::{Options, plan};
 use crate::store::Store;
 use crate::testing::{KINDS, Sketch};
@@ -363,4 +363,33 @@ fn a_rebuild_is_the_same_work_beside_the_store() {
     let made = plan.step(b).artifact.as_ref().unwrap();
     assert_eq!(crate::store::determinism(made, &outputs).unwrap().0, crate::store::Class::BitEqual);
     assert_eq!(planned().summary().to_run(), 0);
+}
+
+#[test]
+fn the_receipt_says_which_stage_is_whose() {
+    let bench = Bench::new();
+    let mut graph = chain();
+    let label = |name: &str, ablation: &str| Label {
+        name: name.into(),
+        ablation: ablation.into(),
+        variant: name.into(),
+        seed: 3,
+        settings: [("stages.x.params.note".to_owned(), json!("b"))].into(),
+    };
+    let arm = |label, stages: &[(&str, usize)]| Arm {
+        label,
+        also: Vec::new(),
+        stages: stages.iter().map(|&(name, id)| (name.to_owned(), StageId(id))).collect(),
+        without: Vec::new(),
+    };
+    graph.arms = vec![arm(label("", ""), &[("x", 0)]), arm(label("late", "order"), &[("x", 1)])];
+    let receipt = bench.run(&graph, 1, false).receipt;
+    let told = serde_json::to_value(&receipt.arms).unwrap();
+    let expected = json!({
+        "name": "late", "ablation": "order", "variant": "late", "seed": 3,
+        "settings": { "stages.x.params.note": "b" }, "stages": { "x": "b" },
+    });
+    assert_eq!((told[0]["stages"]["x"].as_str(), &told[1]), (Some("a"), &expected));
+    let text = serde_json::to_string(&receipt).unwrap();
+    assert_eq!(serde_json::from_str::<Receipt>(&text).unwrap().arms, receipt.arms);
 }

@@ -128,3 +128,35 @@ fn a_secret_is_masked_wherever_it_is_shown() {
     assert!(wrong.render(false).contains("hf_token = ********"), "{}", wrong.render(false));
     assert!(!wrong.render(false).contains("geheim") && !wrong.to_json().to_string().contains("geheim"));
 }
+
+const SCALED: &str = r#"
+schema = 1
+scale = "paper"
+[scales.paper]
+extends = ["base/base.toml"]
+[scales.tiny.stages.a]
+kind = "small"
+params = { lr = 1.0, list = [1], more = true }
+[scales.huge]
+extends = ["base/base.toml"]
+unset = ["stages.a.params.list"]
+[stages.a.params]
+lr = 2.0
+"#;
+
+#[test]
+fn a_scale_lies_under_the_rest_of_its_file() {
+    let base = "[stages.a]\nkind = \"big\"\n[stages.a.params]\nlr = 0.5\nlist = [9]\n";
+    let outer = "scale = \"tiny\"\nextends = [\"main.toml\"]\n";
+    let files = Files::new(&[("main.toml", SCALED), ("base/base.toml", base), ("outer.toml", outer)]);
+    let set =
+        |edits: &[&str]| Overrides { set: edits.iter().map(|one| (*one).to_owned()).collect(), ..Overrides::default() };
+    assert_eq!(files.params(&set(&[])), serde_json::json!({ "lr": 2.0, "list": [9] }));
+    let tiny = serde_json::json!({ "lr": 2.0, "list": [1], "more": true });
+    assert_eq!(files.params(&set(&["scale=huge", "scale=tiny"])), tiny, "the last choice counts");
+    assert_eq!(files.params(&set(&["scale=huge"])), serde_json::json!({ "lr": 2.0 }));
+    assert_eq!(files.load(&set(&[])).scales(), ["paper", "tiny", "huge"]);
+    let outer = Recipe::load(&files.path("outer.toml"), &set(&[])).unwrap();
+    assert_eq!(outer.stages[0].params.value.to_json(), tiny, "who extends a recipe chooses its scale");
+    assert_eq!(outer.stages[0].kind.as_ref().unwrap().value, "small");
+}
