@@ -6,6 +6,7 @@ mod bench;
 mod cache;
 mod check;
 mod config;
+mod estimate;
 mod generate;
 mod grade;
 mod lock;

@@ -56,6 +56,8 @@ pub enum Verb {
     Check(CheckArgs),
     /// Show what `run` would do, and why.
     Plan(PlanArgs),
+    /// Say what `run` would cost: memory, operations, disk, and time as far as earlier runs tell.
+    Estimate(EstimateArgs),
     /// Train what is not there yet, and report.
     Run(RunArgs),
     /// Draw a recipe's stages.
@@ -209,6 +211,20 @@ pub struct PlanArgs {
     pub json: bool,
 }
 
+/// `curricle estimate`
+#[derive(Debug, Args)]
+pub struct EstimateArgs {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    #[command(flatten)]
+    pub select: SelectArgs,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Print one JSON document instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// How a running recipe shows itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Progress {
@@ -244,6 +260,9 @@ pub struct RunArgs {
     /// Only show the plan.
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+    /// Start although estimates say that memory or disk are too small. (`--force` runs stages again.)
+    #[arg(long)]
+    pub force_fit: bool,
     /// With `--dry-run`: end with 4 if there is anything to run.
     #[arg(long, requires = "dry_run")]
     pub exit_code: bool,

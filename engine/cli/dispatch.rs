@@ -4,8 +4,8 @@ use crate::args::Verb;
 use crate::exit::{Exit, Failure};
 use crate::paint::Paint;
 use crate::{
-    adopt, cache, check, completions, compute, config, diff, explain, grade, graph, init, kinds, lock, plan, report,
-    run, schema, verify, verify_model, worker,
+    adopt, cache, check, completions, compute, config, diff, estimate, explain, grade, graph, init, kinds, lock, plan,
+    report, run, schema, verify, verify_model, worker,
 };
 
 /// Does what was asked.
@@ -18,6 +18,7 @@ pub fn call(verb: &Verb, paint: Paint) -> Result<Exit, Failure> {
         Verb::Completions(args) => completions::run(args, paint),
         Verb::Init(args) => init::run(args, paint),
         Verb::Plan(args) => plan::run(args, paint),
+        Verb::Estimate(args) => estimate::run(args, paint),
         Verb::Run(args) => run::run(args, paint),
         Verb::Explain(args) => explain::run(args, paint),
         Verb::Config(args) => config::run(args, paint),

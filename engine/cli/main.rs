@@ -12,6 +12,7 @@ mod compute;
 mod config;
 mod diff;
 mod dispatch;
+mod estimate;
 mod exit;
 mod explain;
 #[cfg(any(feature = "flex", feature = "cuda"))]

@@ -7,19 +7,23 @@ use curricle_engine::store::Store;
 use crate::args::{PlanArgs, SelectArgs};
 use crate::exit::{Exit, Failure};
 use crate::paint::{Paint, Tint};
-use crate::{check, lock, tree};
+use crate::{check, estimate, lock, tree};
 
 /// Plans a recipe and prints the plan.
 pub fn run(args: &PlanArgs, paint: Paint) -> Result<Exit, Failure> {
     let (_, checked) = check::graph(&args.recipe, paint)?;
-    let plan = make(&checked.graph, &Store::open(&args.store.store), &args.select)?;
+    let store = Store::open(&args.store.store);
+    let plan = make(&checked.graph, &store, &args.select)?;
     if args.locked {
         lock::enforce(&args.recipe.recipe, &checked.graph, &plan)?;
     }
+    let (_, estimates) = estimate::make(&checked.graph, &plan, &store)?;
     if args.json {
-        paint.json(&plan.to_json(&checked.graph))?;
+        let mut document = plan.to_json(&checked.graph);
+        document["estimate"] = estimates.total_json();
+        paint.json(&document)?;
     } else {
-        paint.data(&text(&plan, &checked.graph, paint))?;
+        paint.data(&(text(&plan, &checked.graph, paint) + &estimate::line(&estimates)))?;
     }
     Ok(exit(&plan, args.exit_code))
 }

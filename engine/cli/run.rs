@@ -17,7 +17,7 @@ use crate::args::RunArgs;
 use crate::bars::Bars;
 use crate::exit::{Exit, Failure};
 use crate::paint::{Paint, Tint};
-use crate::{check, lock, plan};
+use crate::{check, estimate, lock, plan};
 
 /// Runs a recipe.
 pub fn run(args: &RunArgs, paint: Paint) -> Result<Exit, Failure> {
@@ -28,16 +28,20 @@ pub fn run(args: &RunArgs, paint: Paint) -> Result<Exit, Failure> {
     let (recipe, checked) = check::graph(&recipe_args, paint)?;
     let graph = &checked.graph;
     let store = Store::open(&args.store.store);
-    let plan = plan::make(graph, &store, &args.select)?;
+    let mut plan = plan::make(graph, &store, &args.select)?;
     if args.locked {
         lock::enforce(&args.recipe.recipe, graph, &plan)?;
     }
     if args.dry_run {
-        paint.data(&plan::text(&plan, graph, paint))?;
+        let (_, estimates) = estimate::make(graph, &plan, &store)?;
+        paint.data(&(plan::text(&plan, graph, paint) + &estimate::line(&estimates)))?;
         return Ok(plan::exit(&plan, args.exit_code));
     }
     preflight(graph, &plan, &device::available)
         .map_err(|error| Failure::new(Exit::Invalid, format!("{error}\n  help: {}", error.help())))?;
+    let (machine, estimates) = estimate::make(graph, &plan, &store)?;
+    estimate::demand(&estimates, &machine, &store, args.force_fit, paint)?;
+    plan.expected = estimates.expected();
     paint.say(&format!("{}: {}", plan.recipe, plan.summary()));
 
     let failed = |error: fs::FsError| Failure::new(Exit::Store, error.to_string());

@@ -93,6 +93,13 @@ pub fn head(path: &Path, limit: u64) -> Result<(Vec<u8>, bool), FsError> {
     Ok((bytes, whole))
 }
 
+/// Bytes that are free on the disk of a path, or of the nearest folder above it that is there.
+pub fn free_space(path: &Path) -> Option<u64> {
+    let there = path.ancestors().find(|path| path.exists())?;
+    let disk = rustix::fs::statvfs(there).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
 /// Writes a file in place.
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), FsError> {
     fs::write(path, bytes).map_err(FsError::at("write", path))

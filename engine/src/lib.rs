@@ -7,6 +7,7 @@
 mod clock;
 pub mod diagnostic;
 pub mod diff;
+pub mod estimate;
 pub mod exec;
 pub mod fs;
 pub mod graph;

@@ -199,6 +199,6 @@ impl Sketch {
             let stage = self.stages.iter().find(|node| node.name == stage).unwrap().id;
             (Origin::Stage { stage, port: port.into() }, ArtifactType::Model(ModelType::default()))
         };
-        Input { reference: reference.into(), origin, ty }
+        Input { reference: reference.into(), origin, ty, assumed: None }
     }
 }

@@ -62,6 +62,15 @@ pub fn available(runtime: &Runtime) -> Result<(), String> {
     check(wanted, &runtime.device).map_err(|error| error.to_string())
 }
 
+/// Would a stage with these settings compute on a GPU? `auto` does where this build and this machine have one.
+pub fn on_gpu(runtime: &Runtime) -> bool {
+    match parse(&runtime.device) {
+        Ok(Wanted::Cuda(_)) => true,
+        Ok(Wanted::Auto) => check(Wanted::Cuda(0), &runtime.device).is_ok(),
+        Ok(Wanted::Cpu) | Err(_) => false,
+    }
+}
+
 #[cfg(not(feature = "compute"))]
 fn check(_wanted: Wanted, _name: &str) -> Result<(), DeviceError> {
     Err(DeviceError::NoCompute)

@@ -5,6 +5,7 @@
 //! - [`train`]: supervised training, and what reinforcement learning shares with it;
 //! - [`rl`]: rollout → reward → advantage → select → objective;
 //! - [`prompt`]: the words that a stage adds to every prompt;
+//! - [`estimate`]: parameters of a stage and what is known of its inputs → what it would cost;
 //! - [`eval`]: completions on held-out rows → accuracy;
 //! - `infer`: a model folder → completions of rows, for whoever wants to try it;
 //! - [`verify`]: a checkpoint → how far our model is from what transformers made of it;
@@ -15,6 +16,7 @@
 //! knows nothing of recipes, graphs, keys or stores.
 
 pub mod device;
+pub mod estimate;
 pub mod eval;
 mod fit;
 #[cfg(feature = "compute")]

@@ -18,6 +18,7 @@ mod schedule;
 mod subprocess;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod worker;
 
 pub use event::StageEvent;

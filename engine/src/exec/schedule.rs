@@ -11,6 +11,7 @@ use rustix::process::Signal;
 
 use super::history::{HISTORY, Writer};
 use super::receipt::{ArmReceipt, InputReceipt, Outcome, Receipt, StageReceipt, Status};
+use super::usage::Watch;
 use super::{Executor, Happening, Interrupt, Job, RunEvent, StageEvent};
 use crate::clock;
 use crate::graph::{Arm, Graph, Label, Origin, StageId, StageNode};
@@ -270,10 +271,11 @@ impl<'a> Scheduler<'a> {
         let request = self.request(node, step, &claim);
         let log = self.run.logs.join(format!("{}.log", step.name.replace(['/', '\\'], "_")));
         let (executor, interrupt, sender) = (self.run.executor, self.run.interrupt, sender.clone());
+        let watch = Watch::new(self.run.plan.expected.get(&step.stage));
         scope.spawn(move || {
             let job = Job { request: &request, interrupt, log };
             let mut forward = |event| drop(sender.send(Message::Event(step.stage, event)));
-            let attempt = || work(executor, &job, node, claim, &mut forward);
+            let attempt = || work(executor, &job, node, claim, watch, &mut forward);
             let result = catch_unwind(AssertUnwindSafe(attempt))
                 .unwrap_or_else(|_| Err(Ending::Stage(StageError::Failed("the stage panicked".into()))));
             drop(sender.send(Message::Ended(step.stage, result)));
@@ -459,11 +461,13 @@ fn work(
     job: &Job<'_>,
     node: &StageNode,
     claim: Claim,
+    mut watch: Watch,
     events: &mut dyn FnMut(StageEvent),
 ) -> Result<Artifact, Ending> {
     let start = Instant::now();
     let mut history = Writer::to(claim.entry_dir().join(HISTORY));
     let mut keep = |event| {
+        watch.see(&event);
         if let Err(error) = history.keep(&event) {
             events(StageEvent::Log { message: format!("the history of this stage is not kept: {error}") });
         }
@@ -474,5 +478,6 @@ fn work(
     if let Some(port) = absent {
         return Err(Ending::Stage(StageError::Failed(format!("the stage ended without its output `{}`", port.name))));
     }
+    let claim = watch.tell(claim);
     claim.commit(start.elapsed().as_secs_f64()).map_err(Ending::Store)
 }

@@ -18,6 +18,7 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 
 use super::executor::run_here;
+use super::usage::leave_peak;
 use crate::stage::{AnyKind, StageError, StageRequest};
 use crate::store::WorkerGuard;
 
@@ -66,7 +67,9 @@ pub fn serve(
     let mut say = |line: String| drop(writeln!(output, "{line}").and_then(|()| output.flush()));
     let result = request.map_err(|error| StageError::while_doing("reading the request", error)).and_then(|request| {
         let _guard = WorkerGuard::take(&request.work_dir).map_err(|error| StageError::Failed(error.to_string()))?;
-        run_here(kinds, &request, interrupt, &mut |event| say(to_line(&event)))
+        run_here(kinds, &request, interrupt, &mut |event| say(to_line(&event)))?;
+        leave_peak(&request.work_dir);
+        Ok(())
     });
     let (end, code) = match result {
         Ok(()) => (WorkerEnd::Done, 0),

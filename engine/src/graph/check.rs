@@ -147,7 +147,8 @@ impl<'a> Checker<'a> {
                 mistakes.push(self.leak(own, edge, outputs));
             }
             let reference = edge.reference.value.clone();
-            inputs.insert(edge.port.name.to_owned(), Input { reference, origin, ty });
+            let assumed = self.recipe.assumed(&reference);
+            inputs.insert(edge.port.name.to_owned(), Input { reference, origin, ty, assumed });
         }
         whole.then_some(inputs)
     }

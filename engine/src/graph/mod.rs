@@ -15,11 +15,12 @@ mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use check::check;
 
 use crate::diagnostic::Diagnostics;
-use crate::stage::{AnyKind, AnyStage, ArtifactType, DataView, PortTypes, Ports, Runtime};
+use crate::stage::{AnyKind, AnyStage, ArtifactType, DataView, Extent, PortTypes, Ports, Runtime};
 pub use crate::vary::Label;
 
 /// A stage's place in [`Graph::stages`]; stages stand in topological order, ties in the order of the recipe.
@@ -68,6 +69,8 @@ pub struct Input {
     pub origin: Origin,
     /// Type after propagation.
     pub ty: ArtifactType,
+    /// What estimates may assume of it where it is not on this machine.
+    pub assumed: Option<Arc<Extent>>,
 }
 
 /// A checked stage.

@@ -29,7 +29,7 @@ pub fn plan(graph: &Graph, store: &Store, options: &Options) -> Result<Plan, Pla
         digests.save().map_err(PlanError::Input)?;
     }
     let steps = planner.steps;
-    Ok(Plan { recipe: graph.name().to_owned(), steps })
+    Ok(Plan { recipe: graph.name().to_owned(), steps, expected: BTreeMap::new() })
 }
 
 struct Planner<'a> {

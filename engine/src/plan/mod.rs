@@ -10,6 +10,7 @@ mod select;
 mod tests;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 pub use decide::plan;
@@ -18,7 +19,7 @@ pub use tree::{Branch, Bundle, tree};
 
 use crate::fs::FsError;
 use crate::graph::StageId;
-use crate::store::{Adopted, Artifact, Key, KeyPreimage, StoreError};
+use crate::store::{Adopted, Artifact, Key, KeyPreimage, StoreError, Usage};
 
 /// Which part of a graph is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct Plan {
     pub recipe: String,
     /// One step per stage; `steps[id.index()]` is the step of stage `id`.
     pub steps: Vec<Step>,
+    /// What stages that run are expected to cost, where somebody asked; kept beside what they will have cost.
+    pub expected: BTreeMap<StageId, Usage>,
 }
 
 /// What to do with one stage.

@@ -277,7 +277,7 @@ fn missing_files_are_shown_and_not_run() {
             let origin = Origin::Remote { source: "hf:a/b".into(), view: DataView::default() };
             let ty = crate::stage::ArtifactType::Model(crate::stage::ModelType::default());
             let reference = "models.base".into();
-            node.inputs.insert("model".into(), crate::graph::Input { reference, origin, ty });
+            node.inputs.insert("model".into(), crate::graph::Input { reference, origin, ty, assumed: None });
         })
         .graph();
     let plan = bench.plan(&graph);

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::read::{ROW_FIELDS, Reader};
 use super::source::{At, Span};
 use super::tree::{Node, Table};
-use super::{Fields, Location};
+use super::{Fields, Location, assume};
 use crate::diagnostic::{Diagnostic, suggest};
-use crate::stage::{Adapter, Answers, DataType, DataView, Fact, Licence, ModelType, Pixels, Role, Said, Tokenizer};
+use crate::stage::{
+    Adapter, Answers, DataType, DataView, Extent, Fact, Licence, ModelType, Pixels, Role, Said, Tokenizer,
+};
 
 /// A `[models.x]` entry.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct ModelEntry {
     pub source: Option<At<Location>>,
     /// What `check` may assume of a model that it can't see, and its declared licence.
     pub assume: ModelType,
+    /// What estimates may assume of it besides.
+    pub extent: Option<Arc<Extent>>,
 }
 
 /// A `[data.x]` entry.
@@ -36,6 +40,8 @@ pub(crate) struct DataEntry {
     pub role: At<Role>,
     /// What `check` may assume of rows that it can't see, and their declared licence.
     pub assume: DataType,
+    /// What estimates may assume of them besides.
+    pub extent: Option<Arc<Extent>>,
 }
 
 /// Places of what says how to read rows.
@@ -78,7 +84,7 @@ impl Reader<'_> {
         let licence = fields.string("licence");
         let assumed = fields.table("assume").map(|at| at.value);
         fields.finish();
-        let mut assume = ModelType::default();
+        let (mut assume, mut extent) = (ModelType::default(), None);
         if let Some(assumed) = assumed {
             let mut fields = Fields::new(assumed, format!("`assume` of {title}"), &mut self.mistakes);
             assume.architecture = fact(fields.string("architecture"));
@@ -91,12 +97,13 @@ impl Reader<'_> {
             assume.pixels = pixels(&mut fields);
             assume.adapter =
                 fact(fields.boolean("adapter").map(|at| At::new(at.value.then(Adapter::default), at.span)));
+            extent = assume::model(&mut fields);
             assume.precision = fact(fields.string("precision").map(|at| At::new(at.value.to_uppercase(), at.span)));
             fields.finish();
         }
         assume.licences.extend(licence.map(|at| Licence { name: at.value, said: Said::at(at.span) }));
         let source = self.location(&title, &name, table, source, revision);
-        ModelEntry { name, source, assume }
+        ModelEntry { name, source, assume, extent }
     }
 
     pub(super) fn data(&mut self, name: At<String>, table: &Table) -> DataEntry {
@@ -140,21 +147,22 @@ impl Reader<'_> {
             view.splits = self.splits(&title, splits);
             places.splits = spans(splits.value);
         }
-        let mut assume = DataType::default();
+        let (mut assume, mut extent) = (DataType::default(), None);
         if let Some(assumed) = assumed {
-            assume = self.assumed_rows(&title, assumed);
+            (assume, extent) = self.assumed_rows(&title, assumed);
         }
         assume.licence = fact(licence);
         let role = self.role(role, name.span);
         let source = self.location(&title, &name, table, source, revision);
-        DataEntry { name, source, view, places, role, assume }
+        DataEntry { name, source, view, places, role, assume, extent }
     }
 
-    fn assumed_rows(&mut self, title: &str, table: &Table) -> DataType {
+    fn assumed_rows(&mut self, title: &str, table: &Table) -> (DataType, Option<Arc<Extent>>) {
         let mut fields = Fields::new(table, format!("`assume` of {title}"), &mut self.mistakes);
         let images = fact(fields.boolean("images"));
         let listed = fields.strings("columns");
         let (rows, prompt_tokens) = (fact(fields.count("rows")), fact(fields.count("prompt_tokens")));
+        let extent = assume::data(&mut fields);
         let answers = fields.string("answers");
         let answers = answers.and_then(|at| match at.value.as_str() {
             "number" => Some(At::new(Answers::Number, at.span)),
@@ -173,7 +181,8 @@ impl Reader<'_> {
             listed.value.iter().for_each(|field| self.row_field(&field.value, field.span));
             At::new(listed.value.into_iter().map(|field| field.value).collect::<BTreeSet<_>>(), listed.span)
         });
-        DataType { images, columns: fact(columns), rows, answers: fact(answers), prompt_tokens, ..DataType::default() }
+        let (columns, answers) = (fact(columns), fact(answers));
+        (DataType { images, columns, rows, answers, prompt_tokens, ..DataType::default() }, extent)
     }
 
     fn role(&mut self, role: Option<At<String>>, absent: Span) -> At<Role> {

@@ -1,6 +1,7 @@
 //! Text → [`Recipe`]: every section read, every value with the place where it was written. Names are not resolved here:
 //! whether a stage's kind exists, or what `cold_start.model` means, is the graph's business.
 
+mod assume;
 mod compose;
 mod config;
 mod entry;

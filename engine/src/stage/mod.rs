@@ -5,6 +5,7 @@
 //! nothing of tensors, tokens or files formats.
 
 mod context;
+mod estimate;
 mod fact;
 mod port;
 mod problem;
@@ -20,6 +21,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use context::{DataView, InputArtifact, Runtime, StageContext, StageError, StageRequest};
+pub use estimate::{Estimate, Extent, Facts, Length, Memory, Phase, rough_tokens};
 pub use fact::{Fact, Said};
 pub use port::{ArtifactKind, InputPort, OutputPort, Ports};
 pub use problem::{Problem, ProblemAt, Problems};
@@ -49,6 +51,11 @@ pub trait StageKind: 'static {
     /// Types of the outputs, given the types of the inputs; reports inputs that do not fit. Pure. What the kind itself knows
     /// of an output says by which parameter ([`Fact::param`]), so that a later mistake can point at it.
     fn types(params: &Self::Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes;
+
+    /// What the stage would cost on this machine, and what its outputs would be like. Pure; unknown unless a kind says it.
+    fn estimate(_params: &Self::Params, _facts: &Facts<'_>) -> Estimate {
+        Estimate::default()
+    }
 
     /// Does the work. Called in a worker process, with every input present.
     ///
@@ -97,6 +104,8 @@ pub trait AnyStage: Debug + Send + Sync {
     fn validate(&self) -> Vec<Problem>;
     /// See [`StageKind::types`].
     fn types(&self, inputs: &PortTypes) -> (PortTypes, Vec<Problem>);
+    /// See [`StageKind::estimate`].
+    fn estimate(&self, facts: &Facts<'_>) -> Estimate;
     /// See [`StageKind::run`].
     fn run(&self, context: &mut StageContext<'_>) -> Result<(), StageError>;
 }
@@ -166,6 +175,10 @@ impl<K: StageKind> AnyStage for Decoded<K> {
         let mut problems = Problems::default();
         let outputs = K::types(&self.0, inputs, &mut problems);
         (outputs, problems.into_vec())
+    }
+
+    fn estimate(&self, facts: &Facts<'_>) -> Estimate {
+        K::estimate(&self.0, facts)
     }
 
     fn run(&self, context: &mut StageContext<'_>) -> Result<(), StageError> {

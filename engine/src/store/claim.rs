@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::record;
-use super::{Adopted, Artifact, KeyPreimage, Manifest, StoreError};
+use super::{Adopted, Artifact, KeyPreimage, Manifest, StoreError, Usage};
 use crate::fs::{self, FsError, Lock};
 
 /// How long the worker of a run that was killed may take to notice.
@@ -51,6 +51,7 @@ pub struct Claim {
     preimage: KeyPreimage,
     /// Where the outputs came from, if nothing here makes them.
     pub(super) adopted: Option<Box<Adopted>>,
+    usage: Option<Usage>,
 }
 
 impl Claim {
@@ -81,7 +82,7 @@ impl Claim {
         fs::create_dir_all(&partial.join("work"))?;
         fs::write(&partial.join("preimage.json"), preimage.pretty())?;
         let (stage, preimage) = (stage.to_owned(), preimage.clone());
-        Ok(Some(Self { _lease: lease, partial, target, stage, preimage, adopted: None }))
+        Ok(Some(Self { _lease: lease, partial, target, stage, preimage, adopted: None, usage: None }))
     }
 
     /// Folder whose subfolders are the output ports.
@@ -104,6 +105,12 @@ impl Claim {
         fs::remove_dir_all(&self.partial)
     }
 
+    /// This claim with something to remember of what the work cost.
+    #[must_use]
+    pub fn having_used(self, usage: Usage) -> Self {
+        Self { usage: Some(usage), ..self }
+    }
+
     /// Makes the entry: digests and syncs every output, writes the manifest, and moves the folder to its name. Until
     /// the move there is no entry, after it there is a whole one.
     pub fn commit(self, wall_s: f64) -> Result<Artifact, StoreError> {
@@ -116,6 +123,7 @@ impl Claim {
             wall_s,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             adopted: self.adopted.clone(),
+            usage: self.usage.clone().map(Box::new),
             outputs: record(&self.output_dir())?,
         };
         let text = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data") + "\n";

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Artifact, Claim, Digests, Key, KeyPreimage, StoreError};
+use super::{Artifact, Claim, Digests, Key, KeyPreimage, StoreError, Used};
 use crate::fs;
 
 pub(super) const PARTIAL: &str = ".partial";
@@ -96,6 +96,15 @@ impl Store {
             }
         }
         Ok(latest)
+    }
+
+    /// What every entry cost of which that is known, oldest first. An entry that can't be read is left out: whoever needs it
+    /// will say so.
+    pub fn used(&self, index: &Index) -> Vec<Used> {
+        let names = index.by_short_key.values().flatten();
+        let mut all: Vec<Used> = names.filter_map(|name| Used::read(&self.root.join(name))).collect();
+        all.sort_by(|a, b| (&a.created, &a.stage).cmp(&(&b.created, &b.stage)));
+        all
     }
 
     /// Did an attempt at this entry end early and leave something to go on from?

@@ -29,8 +29,51 @@ pub struct Manifest {
     /// Where it came from, if nothing here made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<Box<Adopted>>,
+    /// What the stage cost, beside what was expected; none where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Box<Usage>>,
     /// Every file below `artifact/`: `model/config.json`.
     pub outputs: BTreeMap<String, FileRecord>,
+}
+
+/// What making an artifact cost, beside what was expected of it. Estimates of later runs are made from these.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// What it ran on: equal for runs whose times can be compared.
+    pub device: String,
+    /// What its time should grow with: operations, or bytes.
+    pub work: Option<f64>,
+    /// Share of the work that `wall_s` is the time of: less than 1 where an earlier attempt had begun, or it ended early.
+    pub share: f64,
+    /// Seconds expected for all of the work.
+    pub expected_s: Option<f64>,
+    /// Bytes of memory expected at the peak.
+    pub expected_memory: Option<u64>,
+    /// Bytes of memory at the peak of its process; none where it had no process of its own.
+    pub peak_memory: Option<u64>,
+}
+
+/// What is read of a manifest to know what an entry cost.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Used {
+    /// The stage that was run.
+    pub stage: String,
+    /// Its kind.
+    pub kind: String,
+    /// When it was committed, UTC.
+    pub created: String,
+    /// Seconds of the attempt that finished it.
+    pub wall_s: f64,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+impl Used {
+    /// Of an entry's folder; none where nobody looked what it cost.
+    pub(super) fn read(dir: &Path) -> Option<Self> {
+        serde_json::from_str(&fs::read_to_string(&dir.join("manifest.json")).ok()?).ok()
+    }
 }
 
 /// One file of an artifact.

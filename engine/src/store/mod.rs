@@ -34,7 +34,7 @@ pub use digests::Digests;
 pub use folder::{Index, Lookup, Store};
 pub use inventory::{Entry, Kept, State, Sweep};
 pub use key::{InputIdentity, Key, KeyPreimage};
-pub use manifest::{Artifact, FileRecord, Manifest};
+pub use manifest::{Artifact, FileRecord, Manifest, Usage, Used};
 
 use crate::fs::FsError;
 

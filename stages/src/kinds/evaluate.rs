@@ -2,7 +2,7 @@
 //! Refuses to know how a completion is made or judged; see [`crate::eval`].
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, Estimate, Facts, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,6 +94,10 @@ impl StageKind for Evaluate {
         fit::questions(inputs, problems);
         fit::completion(params.max_new_tokens, inputs, problems);
         PortTypes::default().with("metrics", ArtifactType::Metrics)
+    }
+
+    fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
+        crate::estimate::evaluate::estimate(params, facts)
     }
 
     #[cfg(feature = "compute")]

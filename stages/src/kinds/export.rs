@@ -3,7 +3,7 @@
 
 use curricle_engine::diagnostic::Severity;
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, Estimate, Facts, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -103,6 +103,10 @@ impl StageKind for Export {
             problems.see_said(&licence.said, "licensed so");
         }
         PortTypes::default().with("export", ArtifactType::Export)
+    }
+
+    fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
+        crate::estimate::folder::export(params, facts)
     }
 
     #[cfg(not(feature = "compute"))]

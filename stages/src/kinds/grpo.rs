@@ -6,7 +6,8 @@ mod reference;
 
 use curricle_engine::diagnostic::Severity;
 use curricle_engine::stage::{
-    Answers, ArtifactKind, ArtifactType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    Answers, ArtifactKind, ArtifactType, Estimate, Facts, PortTypes, Ports, Problems, StageContext, StageError,
+    StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -216,6 +217,10 @@ impl StageKind for Grpo {
         let model = inputs.model("model").cloned().unwrap_or_default();
         let model = lora::flow(params.lora.as_ref(), model, problems).made_from(inputs.data("data"));
         PortTypes::default().with("model", ArtifactType::Model(model))
+    }
+
+    fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
+        crate::estimate::grpo::estimate(params, facts)
     }
 
     #[cfg(feature = "compute")]

@@ -2,8 +2,8 @@
 //! Stands in for a pretrained base where none is at hand. Refuses to know what the model will learn.
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, Fact, ModelType, Pixels, PortTypes, Ports, Problems, StageContext, StageError,
-    StageKind,
+    ArtifactKind, ArtifactType, Estimate, Fact, Facts, ModelType, Pixels, PortTypes, Ports, Problems, StageContext,
+    StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -192,6 +192,10 @@ impl StageKind for Init {
             ..ModelType::default()
         };
         PortTypes::default().with("model", ArtifactType::Model(model.made_from(inputs.data("data"))))
+    }
+
+    fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
+        crate::estimate::init::estimate(params, facts)
     }
 
     #[cfg(not(feature = "compute"))]

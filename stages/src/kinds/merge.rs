@@ -2,7 +2,8 @@
 //! was trained.
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, Fact, ModelType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, Estimate, Fact, Facts, ModelType, PortTypes, Ports, Problems, StageContext, StageError,
+    StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,10 @@ impl StageKind for Merge {
             ..model
         };
         PortTypes::default().with("model", ArtifactType::Model(model))
+    }
+
+    fn estimate(_params: &Params, facts: &Facts<'_>) -> Estimate {
+        crate::estimate::folder::merge(facts)
     }
 
     #[cfg(not(feature = "compute"))]

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, Fact, ModelType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
-    Tokenizer,
+    ArtifactKind, ArtifactType, Estimate, Fact, Facts, ModelType, PortTypes, Ports, Problems, StageContext, StageError,
+    StageKind, Tokenizer,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -236,6 +236,10 @@ impl StageKind for Sft {
         let model = lora::flow(params.lora.as_ref(), with_tokens(model, &params.add_tokens), problems);
         let model = model.made_from(inputs.data("data"));
         PortTypes::default().with("model", ArtifactType::Model(model))
+    }
+
+    fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
+        crate::estimate::sft::estimate(params, facts)
     }
 
     #[cfg(not(feature = "compute"))]

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, DataType, Fact, PortTypes, Ports, Problems, Role, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, DataType, Estimate, Fact, Facts, PortTypes, Ports, Problems, Role, StageContext,
+    StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -143,19 +144,19 @@ impl Task {
     }
 
     /// Are its questions about a drawing?
-    fn has_images(self) -> bool {
+    pub(crate) fn has_images(self) -> bool {
         !matches!(self, Self::Arithmetic | Self::Compare | Self::Word)
     }
 
     /// Can its answers be checked?
-    fn has_answers(self) -> bool {
+    pub(crate) fn has_answers(self) -> bool {
         !matches!(self, Self::Caption | Self::CaptionBars | Self::CaptionFigure)
     }
 }
 
 impl Params {
     /// The tasks asked, each with its entry; entries without a known task are left to `validate`.
-    fn asked(&self) -> impl Iterator<Item = (&str, Task, &Entry)> {
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (&str, Task, &Entry)> {
         let task = |(name, entry): (&'_ String, &'_ Entry)| entry.task.or_else(|| Task::named(name));
         self.tasks.iter().filter_map(move |(name, entry)| Some((name.as_str(), task((name, entry))?, entry)))
     }
@@ -242,6 +243,10 @@ impl StageKind for Synthesize {
         params.sets().fold(PortTypes::default(), |types, (name, role, _)| {
             types.with(name, ArtifactType::Data(params.rows(role)))
         })
+    }
+
+    fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
+        crate::estimate::synthesize::estimate(params, facts)
     }
 
     fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
