@@ -9,6 +9,7 @@ mod config;
 mod estimate;
 mod generate;
 mod grade;
+mod health;
 mod lock;
 mod resume;
 mod reuse;

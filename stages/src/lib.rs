@@ -4,6 +4,7 @@
 //! - [`model`]: Qwen2.5-VL, from a `config.json` to logits, tokens and safetensors;
 //! - [`train`]: supervised training, and what reinforcement learning shares with it;
 //! - [`rl`]: rollout → reward → advantage → select → objective;
+//! - [`health`]: numbers of steps → alerts, and what a stage does about them;
 //! - [`prompt`]: the words that a stage adds to every prompt;
 //! - [`estimate`]: parameters of a stage and what is known of its inputs → what it would cost;
 //! - [`eval`]: completions on held-out rows → accuracy;
@@ -19,6 +20,7 @@ pub mod device;
 pub mod estimate;
 pub mod eval;
 mod fit;
+pub mod health;
 #[cfg(feature = "compute")]
 pub mod infer;
 #[cfg(feature = "compute")]

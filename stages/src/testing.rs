@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use curricle_engine::exec::StageEvent;
 use curricle_engine::stage::{
-    AnyKind, ArtifactType, DataType, DataView, InputArtifact, Kind, ModelType, Runtime, StageContext, StageError,
-    StageRequest,
+    AnyKind, ArtifactType, DataType, DataView, InputArtifact, Kind, ModelType, OptimizerType, Runtime, StageContext,
+    StageError, StageRequest,
 };
 use serde_json::{Value, json};
 
@@ -24,6 +24,8 @@ pub struct Bench {
     rows: PathBuf,
     /// The stage whose model is connected to the port `reference`.
     pub reference: Option<String>,
+    /// The stage whose optimizer's state is connected to the port `optimizer`.
+    pub optimizer: Option<String>,
 }
 
 impl Bench {
@@ -52,7 +54,7 @@ impl Bench {
     fn empty(rows: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let rows = dir.path().join(rows);
-        Self { dir, rows, reference: None }
+        Self { dir, rows, reference: None, optimizer: None }
     }
 
     fn with_base(self) -> Self {
@@ -71,7 +73,12 @@ impl Bench {
 
     /// The model that the stage `name` left.
     pub fn model(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name).join("out/model")
+        self.output(name, "model")
+    }
+
+    /// What the stage `name` left on a port.
+    pub fn output(&self, name: &str, port: &str) -> PathBuf {
+        self.dir.path().join(name).join("out").join(port)
     }
 
     /// Its weights.
@@ -122,11 +129,17 @@ impl Bench {
         let mut inputs = BTreeMap::from([
             ("data".to_owned(), input(&rows, ArtifactType::Data(DataType::default()))),
             ("val".to_owned(), input(&rows, ArtifactType::Data(DataType::default()))),
+            ("watch".to_owned(), input(&rows, ArtifactType::Data(DataType::default()))),
             ("model".to_owned(), input(&self.model(model), ArtifactType::Model(ModelType::default()))),
         ]);
         if let Some(name) = &self.reference {
             let model = input(&self.model(name), ArtifactType::Model(ModelType::default()));
             inputs.insert("reference".to_owned(), model);
+        }
+        if let Some(name) = &self.optimizer {
+            let state = self.output(name, "optimizer");
+            let ty = ArtifactType::Optimizer(OptimizerType::default());
+            inputs.insert("optimizer".to_owned(), input(&state, ty));
         }
         let request = StageRequest {
             stage: name.to_owned(),
@@ -162,6 +175,17 @@ pub fn seen(events: &[StageEvent], name: &str) -> Vec<f64> {
         _ => None,
     };
     events.iter().filter_map(number).collect()
+}
+
+/// Step, detector and action of every alert.
+pub fn alerts(events: &[StageEvent]) -> Vec<(usize, &str, &str)> {
+    let mut alerts = Vec::new();
+    for event in events {
+        if let StageEvent::Alert { step, detector, action, .. } = event {
+            alerts.push((*step, detector.as_str(), action.as_str()));
+        }
+    }
+    alerts
 }
 
 /// The system's allocator, counting what each thread holds.

@@ -138,9 +138,9 @@ pub struct DataType {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OptimizerType {
     /// Is it of a low-rank adapter, rather than of the weights?
-    pub adapter: Option<bool>,
+    pub adapter: Fact<bool>,
     /// Parts of the model that were frozen, so that it holds nothing for them.
-    pub frozen: Option<BTreeSet<String>>,
+    pub frozen: Fact<BTreeSet<String>>,
 }
 
 /// The type of what flows along one edge.
@@ -198,7 +198,11 @@ impl ArtifactType {
                 data.prompt_tokens.place(place);
                 data.licence.place(place);
             }
-            Self::Metrics | Self::Export | Self::Optimizer(_) => {}
+            Self::Optimizer(optimizer) => {
+                optimizer.adapter.place(place);
+                optimizer.frozen.place(place);
+            }
+            Self::Metrics | Self::Export => {}
         }
     }
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::evaluate::check_sampling;
 use super::sft::Decay;
 use crate::fit;
+use crate::health::Health;
 use crate::model::lora::{self, Lora};
 use crate::prompt::Instruction;
 use crate::rl::advantage::Advantage;
@@ -30,6 +31,7 @@ use crate::rl::objective::sapo::Sapo;
 use crate::rl::objective::{ObjectiveKind, problems as objective};
 use crate::rl::reward::Rewards;
 use crate::rl::select::{Select, SelectKind};
+use crate::train::carry::{Carry, OptimizerState};
 use crate::train::freeze::{self, Part};
 use crate::train::precision::Precision;
 use crate::train::schedule::Shape;
@@ -103,6 +105,10 @@ pub struct Params {
     pub eps: f64,
     /// Largest global norm of the gradient; 0 does not clip.
     pub max_grad_norm: f64,
+    /// Does the optimizer begin anew, or with the state on the port `optimizer`? Schedules begin anew either way.
+    pub optimizer_state: OptimizerState,
+    /// Leaves the optimizer's state after the last step on the port `optimizer`.
+    pub save_optimizer: bool,
     /// Parts of the model that stay as they are.
     pub freeze: Vec<Part>,
     /// Trains low-rank adapters, and leaves the weights as they are. A model that has an adapter goes on training it.
@@ -110,6 +116,8 @@ pub struct Params {
     /// Number format of weights and activations, of rollouts too; what the optimizer moves stays in 32 bits, in
     /// checkpoints and results too.
     pub precision: Precision,
+    /// What is watched while it trains, and what follows when something is wrong.
+    pub health: Health,
 }
 
 impl Default for Params {
@@ -146,9 +154,12 @@ impl Default for Params {
             betas: [0.9, 0.999],
             eps: 1e-8,
             max_grad_norm: 1.0,
+            optimizer_state: OptimizerState::Restart,
+            save_optimizer: false,
             freeze: Vec::new(),
             lora: None,
             precision: Precision::F32,
+            health: Health::default(),
         }
     }
 }
@@ -159,6 +170,12 @@ impl Params {
     pub fn terms(&self, entropy_coef: f64) -> Terms {
         let &Self { objective: kind, clip, gspo, cispo, sapo, kl, entropy, .. } = self;
         Terms { kind, clip, gspo, cispo, sapo, kl, entropy: entropy.kind, entropy_coef }
+    }
+}
+
+impl Params {
+    fn carry(&self) -> Carry<'_> {
+        Carry { state: self.optimizer_state, save: self.save_optimizer, frozen: &self.freeze }
     }
 }
 
@@ -173,7 +190,8 @@ impl StageKind for Grpo {
         let ports = Ports::new().input("model", ArtifactKind::Model).trains_on("data");
         // A file like any other from outside: its bytes are part of the stage's identity, its path is not.
         let ports = if params.reward.command.is_some() { ports.input("program", ArtifactKind::Data) } else { ports };
-        ports.optional("reference", ArtifactKind::Model).output("model", ArtifactKind::Model)
+        let ports = ports.optional("reference", ArtifactKind::Model).optional("watch", ArtifactKind::Data).measures();
+        params.carry().ports(ports.output("model", ArtifactKind::Model))
     }
 
     fn validate(params: &Params, problems: &mut Problems) {
@@ -203,6 +221,7 @@ impl StageKind for Grpo {
         for (path, message, help) in params.select.problems() {
             problems.param(format!("select.{path}"), message, help);
         }
+        params.health.report(problems);
     }
 
     fn types(params: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
@@ -214,9 +233,11 @@ impl StageKind for Grpo {
         fit::frozen(&params.freeze, inputs, problems);
         check_rewards(params, inputs, problems);
         reference::check(params, inputs, problems);
+        params.health.image_accuracy.check(inputs, problems);
         let model = inputs.model("model").cloned().unwrap_or_default();
         let model = lora::flow(params.lora.as_ref(), model, problems).made_from(inputs.data("data"));
-        PortTypes::default().with("model", ArtifactType::Model(model))
+        let types = params.carry().types(&model, inputs, problems);
+        types.with("model", ArtifactType::Model(model))
     }
 
     fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
@@ -332,8 +353,11 @@ mod tests {
             let ports = Grpo::ports(&serde_json::from_str(params).unwrap());
             ports.inputs.iter().map(|port| port.name).collect::<Vec<_>>()
         };
-        assert_eq!(ports("{}"), ["model", "data", "reference"]);
-        assert_eq!(ports(r#"{"reward":{"command":{"weight":0.5}}}"#), ["model", "data", "program", "reference"]);
+        assert_eq!(ports("{}"), ["model", "data", "reference", "watch"]);
+        assert_eq!(
+            ports(r#"{"reward":{"command":{"weight":0.5}}}"#),
+            ["model", "data", "program", "reference", "watch"]
+        );
     }
 
     #[test]

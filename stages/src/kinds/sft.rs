@@ -11,8 +11,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fit;
+use crate::health::SftHealth;
 use crate::model::lora::{self, Lora};
 use crate::prompt::Instruction;
+use crate::train::carry::{Carry, OptimizerState};
 use crate::train::freeze::{self, Part};
 use crate::train::precision::Precision;
 use crate::train::schedule::Shape;
@@ -99,6 +101,10 @@ pub struct Params {
     pub eps: f64,
     /// Largest global norm of the gradient; 0 does not clip.
     pub max_grad_norm: f64,
+    /// Does the optimizer begin anew, or with the state on the port `optimizer`? Schedules begin anew either way.
+    pub optimizer_state: OptimizerState,
+    /// Leaves the optimizer's state after the last step on the port `optimizer`.
+    pub save_optimizer: bool,
     /// Parts of the model that stay as they are.
     pub freeze: Vec<Part>,
     /// Trains low-rank adapters, and leaves the weights as they are. A model that has an adapter goes on training it.
@@ -116,6 +122,8 @@ pub struct Params {
     pub look_every: usize,
     /// Ends training early.
     pub early_stop: Option<EarlyStop>,
+    /// What the model is asked before and while it trains, and what follows when something is wrong.
+    pub health: SftHealth,
 }
 
 impl Default for Params {
@@ -134,6 +142,8 @@ impl Default for Params {
             betas: [0.9, 0.999],
             eps: 1e-8,
             max_grad_norm: 1.0,
+            optimizer_state: OptimizerState::Restart,
+            save_optimizer: false,
             freeze: Vec::new(),
             lora: None,
             precision: Precision::F32,
@@ -142,7 +152,14 @@ impl Default for Params {
             too_long: TooLong::Refuse,
             look_every: 0,
             early_stop: None,
+            health: SftHealth::default(),
         }
+    }
+}
+
+impl Params {
+    fn carry(&self) -> Carry<'_> {
+        Carry { state: self.optimizer_state, save: self.save_optimizer, frozen: &self.freeze }
     }
 }
 
@@ -152,13 +169,16 @@ impl StageKind for Sft {
     const SUMMARY: &'static str = "supervised fine-tuning: next-token loss on the answer only";
     type Params = Params;
 
-    fn ports(_params: &Params) -> Ports {
-        Ports::new()
+    fn ports(params: &Params) -> Ports {
+        let ports = Ports::new()
             .input("model", ArtifactKind::Model)
             .trains_on("data")
             .optional("val", ArtifactKind::Data)
             .measures()
-            .output("model", ArtifactKind::Model)
+            .optional("watch", ArtifactKind::Data)
+            .measures()
+            .output("model", ArtifactKind::Model);
+        params.carry().ports(ports)
     }
 
     fn validate(params: &Params, problems: &mut Problems) {
@@ -206,6 +226,7 @@ impl StageKind for Sft {
         if params.early_stop.as_ref().is_some_and(|stop| stop.patience == 0) {
             problems.param("early_stop.patience", "must be at least 1", "");
         }
+        params.health.report(problems);
     }
 
     fn types(params: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
@@ -233,9 +254,11 @@ impl StageKind for Sft {
             );
             problems.see(&model.adapter, "the adapter that it has");
         }
+        params.health.image_accuracy.check(inputs, problems);
         let model = lora::flow(params.lora.as_ref(), with_tokens(model, &params.add_tokens), problems);
         let model = model.made_from(inputs.data("data"));
-        PortTypes::default().with("model", ArtifactType::Model(model))
+        let types = params.carry().types(&model, inputs, problems);
+        types.with("model", ArtifactType::Model(model))
     }
 
     fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
@@ -290,6 +313,7 @@ mod run {
     use curricle_engine::stage::{StageContext, StageError};
 
     use super::{Decay, Params, TooLong, Watched};
+    use crate::health::{Action, Asker, Guard, Questioned};
     use crate::inputs;
     use crate::model::ModelConfig;
     use crate::model::tape::Keep;
@@ -302,6 +326,16 @@ mod run {
     use crate::train::schedule::Schedule;
     use crate::train::start::{self, Change, Start};
     use crate::train::supervised::{Longer, Plan, Rows};
+
+    /// What a step reports.
+    fn shown(params: &Params) -> Vec<Shown> {
+        let mut shown = vec![LOSS, Shown::lower("lr"), Shown::lower("grad_norm"), Shown::higher("tokens_per_s")];
+        shown.push(Shown::lower("not_finite"));
+        if params.health.image_accuracy.action != Action::Off {
+            shown.push(Shown::higher("image_accuracy"));
+        }
+        shown
+    }
 
     const LOSS: Shown = Shown::lower("loss");
     const VAL_LOSS: Shown = Shown::lower("val_loss");
@@ -341,7 +375,7 @@ mod run {
         let session = Session {
             steps,
             rounds: steps.div_ceil(look_every),
-            by_step: vec![LOSS, Shown::lower("lr"), Shown::lower("grad_norm"), Shown::higher("tokens_per_s")],
+            by_step: shown(params),
             by_look: if val.is_some() { vec![VAL_LOSS] } else { Vec::new() },
             patience: params.early_stop.as_ref().map(|stop| match stop.metric {
                 Watched::Loss => Patience { watch: LOSS, by_looks: false, rounds: stop.patience },
@@ -356,7 +390,22 @@ mod run {
             seed: context.seed(),
         };
         let Start { model, config, end } = Start::open(folder, change, &device)?;
+        let with = Questioned {
+            folder,
+            tokens: &params.add_tokens,
+            config: &config,
+            instruction: params.instruction.as_ref().map(Instruction::text),
+            precision: params.precision,
+            seed: context.seed(),
+            device: &device,
+        };
+        let guard = guard(params, context, with)?;
+        let output = context.output("model")?;
         let plan = Plan {
+            guard,
+            moments: context.optional("optimizer").map(|input| input.path.clone()),
+            notes: output.clone(),
+            leaves: params.save_optimizer.then(|| context.output("optimizer")).transpose()?,
             config,
             processor,
             data,
@@ -382,7 +431,25 @@ mod run {
             checkpoint_every: runtime.checkpoint_every,
         };
         let model = conduct(context, session, model, move |model, meter| plan.run(model, meter))?;
-        end.write(&model, &context.output("model")?)
+        end.write(&model, &output)
+    }
+
+    /// The questions that are asked of the model beside its training.
+    fn guard(params: &Params, context: &mut StageContext<'_>, with: Questioned<'_>) -> Result<Guard, StageError> {
+        let mut guard = Guard::default();
+        let (solved, watch) = (params.health.solved, params.health.image_accuracy);
+        if solved.action != Action::Off {
+            match Asker::of_some(inputs::rows(context.input("data")?)?, &solved, with)? {
+                Some(asker) => guard = guard.with_solved(solved, asker),
+                None => context.log("`solved` has nothing to ask: no row of `data` has an `answer`"),
+            }
+        }
+        match context.optional("watch") {
+            Some(input) if watch.action != Action::Off => {
+                Ok(guard.with_watch(watch, Asker::of_images(inputs::rows(input)?, &watch, with)?))
+            }
+            _ => Ok(guard),
+        }
     }
 }
 

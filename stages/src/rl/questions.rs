@@ -35,11 +35,24 @@ impl Questions {
         if rows.is_empty() {
             return Err(StageError::Failed(format!("`{}` holds no rows", data.path.display())));
         }
+        let rows = crate::inputs::instructed(rows, instruction);
+        let processor = Processor::open(model_dir).map_err(|e| StageError::while_doing("opening the tokenizer", e))?;
+        Self::of(rows, processor, config, max_new_tokens)
+    }
+
+    /// Questions of these rows.
+    ///
+    /// # Errors
+    /// Where a row has no answer.
+    pub fn of(
+        rows: Vec<Row>,
+        processor: Processor,
+        config: &ModelConfig,
+        max_new_tokens: usize,
+    ) -> Result<Self, StageError> {
         if let Some(row) = rows.iter().find(|row| row.answer.is_none()) {
             return Err(StageError::Failed(format!("row `{}` has no `answer` to judge completions by", row.id)));
         }
-        let rows = crate::inputs::instructed(rows, instruction);
-        let processor = Processor::open(model_dir).map_err(|e| StageError::while_doing("opening the tokenizer", e))?;
         let longest = config.text.max_position_embeddings.saturating_sub(max_new_tokens);
         Ok(Self { rows, processor, longest })
     }

@@ -1,6 +1,8 @@
 //! The work of a `grpo` stage: model and rows in, steps with checkpoints and reports, model out. Refuses to know what a
 //! step does ([`super::step`]).
 
+use std::path::PathBuf;
+
 use burn::tensor::Device;
 use curricle_engine::exec::StageEvent;
 use curricle_engine::stage::{StageContext, StageError};
@@ -8,14 +10,16 @@ use curricle_engine::stage::{StageContext, StageError};
 use super::memory::Memory;
 use super::objective::entropy::Controller;
 use super::questions::Questions;
-use super::reward::Rewards;
-use super::select::Selection;
+use super::reward::{Rewards, Scored};
+use super::select::{SelectKind, Selection};
 use super::step::{Step, Trainer};
 use super::update::Learner;
+use crate::health::{Action, Asker, Guard, Questioned, Reading};
 use crate::kinds::grpo::Params;
 use crate::model::tape::Keep;
 use crate::model::{ModelConfig, Qwen2_5Vl, weights};
 use crate::prompt::Instruction;
+use crate::train::carry;
 use crate::train::checkpoint::{self, Checkpoint, CheckpointError, Checkpoints};
 use crate::train::freeze::Learns;
 use crate::train::lanes::Lanes;
@@ -41,6 +45,20 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let Start { model: start, config, end } = Start::open(model_dir, change, &device)?;
     let instruction = params.instruction.as_ref().map(Instruction::text);
     let questions = Questions::open(data, model_dir, &config, params.max_new_tokens, instruction)?;
+    let mut guard = Guard::default().with_rules(params.health);
+    let watch = params.health.image_accuracy;
+    if let Some(input) = context.optional("watch").filter(|_| watch.action != Action::Off) {
+        let with = Questioned {
+            folder: model_dir,
+            tokens: &[],
+            config: &config,
+            instruction,
+            precision: params.precision,
+            seed: context.seed(),
+            device: &device,
+        };
+        guard = guard.with_watch(watch, Asker::of_images(crate::inputs::rows(input)?, &watch, with)?);
+    }
     let trainer = Trainer {
         params: params.clone(),
         seed: context.seed(),
@@ -53,13 +71,32 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
         device,
         keep: Keep::when(context.runtime().gradient_checkpointing),
     };
-    let checkpoints = Checkpoints::below(context.work_dir());
-    let every = context.runtime().checkpoint_every;
+    let folders = Folders {
+        checkpoints: Checkpoints::below(context.work_dir()),
+        every: context.runtime().checkpoint_every,
+        moments: context.optional("optimizer").map(|input| input.path.clone()),
+        model: context.output("model")?,
+        optimizer: params.save_optimizer.then(|| context.output("optimizer")).transpose()?,
+    };
     let session =
-        Session { steps: params.steps, rounds: 1, by_step: shown(&params.reward), by_look: Vec::new(), patience: None };
-    let body = move |start: Qwen2_5Vl, meter: &mut Meter| train(&trainer, &checkpoints, every, start, meter);
+        Session { steps: params.steps, rounds: 1, by_step: shown(params), by_look: Vec::new(), patience: None };
+    let output = folders.model.clone();
+    let body = move |start: Qwen2_5Vl, meter: &mut Meter| train(&trainer, &folders, guard, start, meter);
     let model = conduct(context, session, start, body)?;
-    end.write(&model, &context.output("model")?)
+    end.write(&model, &output)
+}
+
+/// Where a loop reads and writes.
+struct Folders {
+    checkpoints: Checkpoints,
+    /// Steps between checkpoints.
+    every: usize,
+    /// What the optimizer begins with.
+    moments: Option<PathBuf>,
+    /// Notes beside the model.
+    model: PathBuf,
+    /// The optimizer's state at the end.
+    optimizer: Option<PathBuf>,
 }
 
 /// What the KL term pulls towards: the model on the port `reference`, or what the stage starts from.
@@ -87,40 +124,63 @@ fn reference(
     Ok(Some(params.precision.view(&reference)))
 }
 
-/// The loop: from the newest checkpoint, or the start, to the last step.
+/// The loop: from the newest checkpoint, or the start, to the last step or the one where a detector ends it.
 fn train(
     trainer: &Trainer,
-    checkpoints: &Checkpoints,
-    every: usize,
+    folders: &Folders,
+    mut guard: Guard,
     model: Qwen2_5Vl,
     meter: &mut Meter,
 ) -> Result<Qwen2_5Vl, StageError> {
     let trouble = |error: CheckpointError| StageError::while_doing("checkpointing", error);
-    let entropy = Controller::new(&trainer.params.entropy);
-    let mut learner = Learner { model, optimizer: AdamW::new(adamw(&trainer.params)), entropy };
-    let mut memory = Memory::new(&trainer.params);
+    let (params, lanes) = (&trainer.params, &trainer.lanes);
+    let learns = Learns::of(&model, &params.freeze);
+    let mut learner =
+        Learner { model, optimizer: AdamW::new(adamw(params)), entropy: Controller::new(&params.entropy) };
+    let mut memory = Memory::new(params);
     let mut done = 0;
-    if let Some(found) = checkpoints.latest(|message| meter.log(message)) {
-        (learner, memory) = restore(&found, learner, &trainer.params)?;
+    if let Some(found) = folders.checkpoints.latest(|message| meter.log(message)) {
+        guard.restore(&found, &learner.model, &learns)?;
+        (learner, memory) = restore(&found, learner, params)?;
         done = found.step;
         meter.resume(done, meter.history().clone());
+    } else {
+        if let Some(folder) = &folders.moments {
+            let (optimizer, said) = carry::read(folder, adamw(params), &learner.model, &learns)?;
+            learner.optimizer = optimizer;
+            meter.log(said);
+        }
+        guard.begin(&learner.model, lanes, meter)?;
     }
-    while done < trainer.params.steps {
+    while done < params.steps && !guard.ends() {
+        let before = guard.keeps_models().then(|| learner.model.clone());
         let step;
         (learner, step) = trainer.step(done, learner, &mut memory)?;
         done += 1;
         meter.log(describe(done, &step));
-        meter.step(done, numbers(&step, &trainer.params.reward));
-        let stop = meter.should_stop() && done < trainer.params.steps;
-        if stop || (every > 0 && done % every == 0) {
-            save(checkpoints, done, &learner, &memory, &trainer.params).map_err(trouble)?;
+        guard.learn(done, &reading(&step, params), before);
+        let watched = guard.look(done, &learner.model, lanes)?;
+        meter.step(done, numbers(&step, &params.reward, watched));
+        guard.announce(meter);
+        if let Some(report) = &step.report {
+            guard.finite(done, report.taken > 0)?;
+        }
+        if guard.ends() {
+            break;
+        }
+        let stop = meter.should_stop() && done < params.steps;
+        if stop || (folders.every > 0 && done % folders.every == 0) {
+            save(&folders.checkpoints, done, &learner, &memory, &guard, &learns).map_err(trouble)?;
             meter.report(StageEvent::Checkpoint { step: done });
         }
         if stop {
             return Err(StageError::Interrupted { step: done });
         }
     }
-    Ok(learner.model)
+    if let Some(folder) = &folders.optimizer {
+        carry::write(&learner.optimizer, &learner.model, folder)?;
+    }
+    guard.end(learner.model, done, params.steps, &folders.model)
 }
 
 fn save(
@@ -128,12 +188,16 @@ fn save(
     step: usize,
     learner: &Learner,
     memory: &Memory,
-    params: &Params,
+    guard: &Guard,
+    learns: &Learns,
 ) -> Result<(), CheckpointError> {
-    let mut tensors = checkpoint::weights(&learner.model, &Learns::of(&learner.model, &params.freeze));
+    let mut tensors = checkpoint::weights(&learner.model, learns);
     tensors.extend(learner.optimizer.save(&learner.model));
-    let (kept, state) = memory.save(&learner.entropy);
+    let (kept, mut state) = memory.save(&learner.entropy);
     tensors.extend(kept);
+    let (kept, health) = guard.save(learns);
+    tensors.extend(kept);
+    state["health"] = health;
     checkpoints.save(step, &tensors, state)
 }
 
@@ -153,22 +217,28 @@ fn adamw(params: &Params) -> AdamWConfig {
 }
 
 /// What a step reports, in the order of the dashboard.
-fn shown(rewards: &Rewards) -> Vec<Shown> {
+fn shown(params: &Params) -> Vec<Shown> {
     let mut shown = vec![Shown::higher("reward")];
-    shown.extend(rewards.asked_for().map(|(reward, _)| Shown::higher(reward.name)));
+    shown.extend(params.reward.asked_for().map(|(reward, _)| Shown::higher(reward.name)));
+    if params.health.image_accuracy.action != Action::Off {
+        shown.push(Shown::higher("image_accuracy"));
+    }
     shown.extend(["effective_share", "ess", "selected", "tokens_per_s", "entropy"].map(Shown::higher));
     let lower = ["zero_variance", "duplicates", "replayed", "rounds", "skipped", "length", "truncated", "loss", "kl"];
     shown.extend(lower.map(Shown::lower));
     shown.extend(["clip_fraction", "entropy_coef", "grad_norm", "not_finite", "lr"].map(Shown::lower));
+    if params.updates * params.epochs > 1 || params.select.kind == SelectKind::Ssr {
+        shown.push(Shown::higher("ratio_ess"));
+        shown.extend(["ratio_mean", "ratio_max", "old_kl_k1", "old_kl_k3", "clip_low", "clip_high"].map(Shown::lower));
+    }
     shown
 }
 
-fn numbers(step: &Step, rewards: &Rewards) -> Numbers {
-    let count = step.samples.len().max(1) as f64;
-    let mean = |value: &dyn Fn(usize) -> f64| (0..step.samples.len()).map(value).sum::<f64>() / count;
-    let mut numbers = vec![("reward", mean(&|i| f64::from(step.scores[i].total)))];
+fn numbers(step: &Step, rewards: &Rewards, watched: Option<f64>) -> Numbers {
+    let mut numbers = vec![("reward", mean(step, &|i| f64::from(step.scores[i].total)))];
     let each = rewards.asked_for().enumerate();
-    numbers.extend(each.map(|(at, (reward, _))| (reward.name, mean(&|i| f64::from(step.scores[i].each[at])))));
+    numbers.extend(each.map(|(at, (reward, _))| (reward.name, mean(step, &|i| f64::from(step.scores[i].each[at])))));
+    numbers.extend(watched.map(|share| ("image_accuracy", share)));
     numbers.extend([
         ("effective_share", step.selection.effective_share),
         ("zero_variance", step.selection.zero_variance),
@@ -178,12 +248,14 @@ fn numbers(step: &Step, rewards: &Rewards) -> Numbers {
         ("replayed", step.replayed as f64),
         ("rounds", step.rounds as f64),
         ("skipped", step.skipped as f64),
-        ("length", mean(&|i| step.samples[i].tokens as f64)),
-        ("truncated", mean(&|i| f64::from(u8::from(!step.samples[i].finished)))),
+        ("length", mean(step, &|i| step.samples[i].tokens as f64)),
+        ("truncated", mean(step, &|i| f64::from(u8::from(!step.samples[i].finished)))),
         ("lr", step.lr),
         ("tokens_per_s", step.tokens_per_s),
     ]);
-    if let Some(report) = &step.report {
+    let Some(report) = &step.report else { return Numbers(numbers) };
+    numbers.push(("not_finite", report.not_finite as f64));
+    if report.taken > 0 {
         numbers.extend([
             ("loss", report.loss),
             ("kl", step.penalty.unwrap_or(report.kl)),
@@ -191,10 +263,51 @@ fn numbers(step: &Step, rewards: &Rewards) -> Numbers {
             ("entropy", report.entropy),
             ("entropy_coef", report.entropy_coef),
             ("grad_norm", report.grad_norm),
-            ("not_finite", report.not_finite as f64),
+        ]);
+    }
+    let ratios = &report.ratios;
+    if ratios.tokens > 0 {
+        numbers.extend([
+            ("ratio_mean", ratios.mean()),
+            ("ratio_max", ratios.max),
+            ("ratio_ess", ratios.ess()),
+            ("old_kl_k1", ratios.k1()),
+            ("old_kl_k3", ratios.k3()),
+            ("clip_low", ratios.low()),
+            ("clip_high", ratios.high()),
         ]);
     }
     Numbers(numbers)
+}
+
+/// Mean of a number over the step's samples.
+fn mean(step: &Step, value: &dyn Fn(usize) -> f64) -> f64 {
+    (0..step.samples.len()).map(value).sum::<f64>() / step.samples.len().max(1) as f64
+}
+
+/// What detectors look at.
+fn reading(step: &Step, params: &Params) -> Reading {
+    let full = params.reward.full_marks();
+    let groups: Vec<&[Scored]> = step.scores.chunks(params.group).collect();
+    let alike = |right: bool| {
+        let of = |group: &&&[Scored]| {
+            let first = group[0].correct;
+            group.iter().all(|scored| scored.correct.to_bits() == first.to_bits())
+                && (f64::from(first) > 0.5 * full) == right
+        };
+        groups.iter().filter(of).count() as f64 / groups.len().max(1) as f64
+    };
+    let report = step.report.as_ref().filter(|report| report.taken > 0);
+    Reading {
+        reward: mean(step, &|i| f64::from(step.scores[i].total)),
+        right: mean(step, &|i| f64::from(step.scores[i].correct) / full),
+        all_right: alike(true),
+        all_wrong: alike(false),
+        length: mean(step, &|i| step.samples[i].tokens as f64),
+        truncated: mean(step, &|i| f64::from(u8::from(!step.samples[i].finished))),
+        entropy: report.map(|report| report.entropy),
+        clipped: report.map(|report| report.clipped),
+    }
 }
 
 /// One line of the log: how many samples had which |advantage|, and what became of it.
@@ -211,5 +324,7 @@ fn describe(step: usize, done: &Step) -> String {
     format!("step {step}: |accuracy advantage| 0: {zero}, then by 0.5: {bins}; {outcome}{rounds}")
 }
 
+#[cfg(test)]
+mod health_tests;
 #[cfg(test)]
 mod tests;

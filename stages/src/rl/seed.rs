@@ -24,6 +24,8 @@ pub enum Purpose {
     Shuffle,
     /// Tokens of one evaluated completion; parts: item, sample.
     Evaluate,
+    /// Which rows a detector asks, without parts; tokens of an answer to it; parts: row, sample.
+    Watch,
 }
 
 impl Purpose {
@@ -37,6 +39,7 @@ impl Purpose {
             Self::Replay => "replay",
             Self::Shuffle => "shuffle",
             Self::Evaluate => "evaluate",
+            Self::Watch => "watch",
         }
     }
 }

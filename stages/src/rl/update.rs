@@ -16,6 +16,7 @@ use rand::seq::SliceRandom;
 use super::objective::entropy::{Controller, EntropyKind};
 use super::objective::kl::Place;
 use super::objective::mean::token_weights;
+use super::objective::ratio::Ratios;
 use super::objective::{Loss, Terms, Tokens};
 use super::seed::{Purpose, stream};
 use crate::kinds::grpo::Params;
@@ -85,8 +86,12 @@ pub struct Report {
     pub entropy_coef: f64,
     /// Global norm of the gradient before clipping.
     pub grad_norm: f64,
-    /// Optimizer steps left out because their gradient was not finite.
+    /// Optimizer steps left out because their loss or gradient was not finite.
     pub not_finite: usize,
+    /// Optimizer steps that took place.
+    pub taken: usize,
+    /// How far the tokens are from the model that sampled them; of no token where none had moved.
+    pub ratios: Ratios,
 }
 
 /// A sample with what forward passes said of it.
@@ -143,8 +148,8 @@ impl Updater<'_> {
         let terms = self.params.terms(learner.entropy.coef(entropy, (step * epochs + epoch) * updates + update));
         let (gradients, mut report) = self.gradients(place, &self.params.precision.view(&learner.model), batch, &terms);
         let (gradients, norm) = global_norm(gradients, self.params.max_grad_norm);
-        (report.grad_norm, report.entropy_coef) = (norm, terms.entropy_coef);
-        if !norm.is_finite() {
+        (report.grad_norm, report.entropy_coef, report.taken) = (norm, terms.entropy_coef, 1);
+        if !norm.is_finite() || !report.loss.is_finite() {
             return (learner, Report { not_finite: 1, ..Report::default() });
         }
         learner.entropy.observe(&self.params.entropy, report.entropy);
@@ -216,13 +221,14 @@ impl Updater<'_> {
                 lengths: micro.iter().map(|prepared| prepared.sample.tokens).collect(),
                 share,
             };
-            let Loss { loss, clipped, kl, entropy } = tokens.loss(terms);
+            let Loss { loss, clipped, kl, entropy, ratios } = tokens.loss(terms);
             let number = |tensor: Tensor<1>| f64::from(tensor.into_scalar::<f32>());
             let report = Report {
                 loss: number(loss.clone()),
                 clipped: number(clipped),
                 kl: kl.map_or(0.0, number),
                 entropy: number(entropy),
+                ratios: ratios.unwrap_or_default(),
                 ..Report::default()
             };
             (loss, report)
@@ -277,13 +283,15 @@ impl Report {
             entropy_coef: self.entropy_coef + other.entropy_coef,
             grad_norm: self.grad_norm + other.grad_norm,
             not_finite: self.not_finite + other.not_finite,
+            taken: self.taken + other.taken,
+            ratios: self.ratios.plus(other.ratios),
         }
     }
 
-    /// Over the optimizer steps that took place; `not_finite` is their number, not a mean.
+    /// Over the optimizer steps that took place; how many did and did not are no means, and ratios are over all tokens.
     fn mean(reports: &[Self]) -> Self {
         let sum = reports.iter().copied().fold(Self::default(), Self::plus);
-        let count = (reports.len() - sum.not_finite).max(1) as f64;
+        let count = sum.taken.max(1) as f64;
         Self {
             loss: sum.loss / count,
             clipped: sum.clipped / count,
@@ -292,6 +300,8 @@ impl Report {
             entropy_coef: sum.entropy_coef / count,
             grad_norm: sum.grad_norm / count,
             not_finite: sum.not_finite,
+            taken: sum.taken,
+            ratios: sum.ratios,
         }
     }
 }

@@ -98,8 +98,7 @@ impl Checkpoints {
         temporary: &Path,
         path: &Path,
     ) -> Result<(), CheckpointErrorKind> {
-        let views = tensors.iter().map(|(name, data)| Ok((name, Stored::new(name, data)?)));
-        let bytes = safetensors::serialize(views.collect::<Result<Vec<_>, CheckpointErrorKind>>()?, None)?;
+        let bytes = to_bytes(tensors)?;
         let header = Header { schema: 1, step, digest: blake3::hash(&bytes).to_hex().to_string(), state };
         if temporary.exists() {
             fs::remove_dir_all(temporary)?;
@@ -152,7 +151,12 @@ impl Checkpoint {
 
     /// `model` with the weights that [`weights`] named; every one must be there. The others stay as they are.
     pub fn restore<M: Module>(&self, model: M, learns: &Learns) -> Result<M, CheckpointError> {
-        let mut restore = Restore { path: FieldPath::default(), from: self, learns, missing: None };
+        self.restore_from("weights", model, learns)
+    }
+
+    /// As [`Self::restore`], from weights whose names begin with `prefix` in place of `weights`.
+    pub fn restore_from<M: Module>(&self, prefix: &str, model: M, learns: &Learns) -> Result<M, CheckpointError> {
+        let mut restore = Restore { path: FieldPath::default(), from: self, prefix, learns, missing: None };
         let model = model.map(&mut restore);
         match restore.missing {
             None => Ok(model),
@@ -202,6 +206,7 @@ impl ModuleVisitor for Visit<'_> {
 struct Restore<'a> {
     path: FieldPath,
     from: &'a Checkpoint,
+    prefix: &'a str,
     learns: &'a Learns,
     missing: Option<String>,
 }
@@ -221,7 +226,7 @@ impl ModuleMapper for Restore<'_> {
             return param;
         }
         let (id, tensor, mapper) = param.consume();
-        let new = match self.from.tensor(&format!("weights.{name}")) {
+        let new = match self.from.tensor(&format!("{}.{name}", self.prefix)) {
             Some(data) if *data.shape() == tensor.shape() => {
                 let dtype = data.dtype();
                 Tensor::from_data(data, (&tensor.device(), dtype))
@@ -241,8 +246,30 @@ fn read(path: &Path) -> Result<Checkpoint, CheckpointErrorKind> {
     if blake3::hash(&bytes).to_hex().as_str() != header.digest {
         return Err(CheckpointErrorKind::Digest);
     }
+    let tensors = from_bytes(&bytes)?;
+    Ok(Checkpoint { path: path.to_owned(), step: header.step, state: header.state, tensors })
+}
+
+/// Writes tensors to a file of their own.
+pub fn write_tensors(path: &Path, tensors: &[Named]) -> Result<(), CheckpointError> {
+    let written = to_bytes(tensors).and_then(|bytes| Ok(write_synced(path, &bytes)?));
+    written.map_err(|kind| CheckpointError { path: path.to_owned(), kind })
+}
+
+/// The tensors that [`write_tensors`] wrote, by name.
+pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, TensorData>, CheckpointError> {
+    let tensors = fs::read(path).map_err(CheckpointErrorKind::from).and_then(|bytes| from_bytes(&bytes));
+    tensors.map_err(|kind| CheckpointError { path: path.to_owned(), kind })
+}
+
+fn to_bytes(tensors: &[Named]) -> Result<Vec<u8>, CheckpointErrorKind> {
+    let views = tensors.iter().map(|(name, data)| Ok((name, Stored::new(name, data)?)));
+    Ok(safetensors::serialize(views.collect::<Result<Vec<_>, CheckpointErrorKind>>()?, None)?)
+}
+
+fn from_bytes(bytes: &[u8]) -> Result<BTreeMap<String, TensorData>, CheckpointErrorKind> {
     let mut tensors = BTreeMap::new();
-    for (name, view) in SafeTensors::deserialize(&bytes)?.iter() {
+    for (name, view) in SafeTensors::deserialize(bytes)?.iter() {
         let dtype = types()
             .into_iter()
             .find_map(|(ours, theirs)| (theirs == view.dtype()).then_some(ours))
@@ -250,7 +277,7 @@ fn read(path: &Path) -> Result<Checkpoint, CheckpointErrorKind> {
         let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype);
         tensors.insert(name.to_owned(), data);
     }
-    Ok(Checkpoint { path: path.to_owned(), step: header.step, state: header.state, tensors })
+    Ok(tensors)
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {

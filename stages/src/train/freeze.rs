@@ -24,6 +24,17 @@ impl Part {
     /// Every part.
     pub const ALL: [Self; 5] = [Self::Vision, Self::Merger, Self::Text, Self::Embed, Self::Head];
 
+    /// Its name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vision => "vision",
+            Self::Merger => "merger",
+            Self::Text => "text",
+            Self::Embed => "embed",
+            Self::Head => "head",
+        }
+    }
+
     /// The part that holds the parameter at this path of fields: `visual.merger.mlp.0.weight`.
     pub fn of(path: &str) -> Self {
         let mut fields = path.split('.');

@@ -432,11 +432,13 @@ struct Gauge {
     shown: Shown,
     name: MetricName,
     state: NumericMetricState,
+    /// Did the last step have this number? One that has not must not repeat an earlier one's.
+    told: bool,
 }
 
 impl Gauge {
     fn new(shown: Shown) -> Self {
-        Self { shown, name: Arc::new(shown.name.to_owned()), state: NumericMetricState::new() }
+        Self { shown, name: Arc::new(shown.name.to_owned()), state: NumericMetricState::new(), told: false }
     }
 
     fn format(&self) -> FormatOptions {
@@ -456,6 +458,7 @@ impl Metric for Gauge {
     }
 
     fn update(&mut self, item: &Numbers, _metadata: &MetricMetadata) -> Result<SerializedEntry, TensorReadError> {
+        self.told = item.get(self.shown.name).is_some();
         let Some(value) = item.get(self.shown.name) else { return Ok(SerializedEntry::not_available(None)) };
         self.state.update(value, 1);
         Ok(self.state.compute_update(self.format()))
@@ -472,7 +475,7 @@ impl Metric for Gauge {
 
 impl Numeric for Gauge {
     fn value(&self) -> Option<NumericEntry> {
-        Some(self.state.current_value())
+        self.told.then(|| self.state.current_value())
     }
 
     fn running_value(&self) -> Option<NumericEntry> {

@@ -5,6 +5,7 @@
 //!                                                    └──────────── meter ──▶ numbers
 //! ```
 
+pub mod carry;
 pub mod freeze;
 pub mod precision;
 pub mod schedule;

@@ -12,10 +12,11 @@
 //! is held in f32 ([`super::precision`]). Burn's own AdamW keeps its moments in the gradient's type, and finds its state by
 //! random ids; ours is found by the order of the module's fields, so that a checkpoint of it is the same bytes every time.
 
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::checkpoint::Named;
+use super::freeze::Learns;
 use super::gradients::Gradients;
 
 /// Numbers of AdamW that do not change during a run.
@@ -90,18 +91,51 @@ impl AdamW {
     ) -> Self {
         let Some(device) = model.devices().into_iter().next() else { return Self::new(config) };
         let device = device.inner();
-        let slots = super::checkpoint::names(model)
-            .into_iter()
-            .map(|name| {
-                let mut tensor = |what: &str| {
-                    find(&format!("adamw.{what}.{name}")).map(|data| Tensor::<1>::from_data(data, &device))
-                };
-                let (first, second) = (tensor("first")?, tensor("second")?);
-                let updates = find(&format!("adamw.updates.{name}"))?.iter::<i32>().next()?;
-                Some(Slot { updates, first, second })
-            })
-            .collect();
-        Self { config, slots }
+        let names = super::checkpoint::names(model).into_iter();
+        Self { config, slots: names.map(|name| slot(&name, &device, &mut find)).collect() }
+    }
+
+    /// As [`Self::restore`], of what another stage saved: only what learns now and has the size that it had. Also how many
+    /// tensors have their state, and how many of those that learn have none.
+    pub fn carry<M: Module>(
+        config: AdamWConfig,
+        model: &M,
+        learns: &Learns,
+        mut find: impl FnMut(&str) -> Option<TensorData>,
+    ) -> (Self, usize, usize) {
+        let mut sizes = Sizes::default();
+        model.visit(&mut sizes);
+        let mut optimizer = Self::new(config);
+        let Some(device) = model.devices().into_iter().next() else { return (optimizer, 0, 0) };
+        let device = device.inner();
+        let (mut kept, mut new) = (0, 0);
+        for (name, size) in super::checkpoint::names(model).into_iter().zip(sizes.0) {
+            let found = learns.at(&name).then(|| slot(&name, &device, &mut find)).flatten();
+            let found = found.filter(|slot| slot.first.dims() == [size] && slot.second.dims() == [size]);
+            kept += usize::from(found.is_some());
+            new += usize::from(found.is_none() && learns.at(&name));
+            optimizer.slots.push(found);
+        }
+        (optimizer, kept, new)
+    }
+}
+
+/// The state of a parameter by its name.
+fn slot(name: &str, device: &Device, find: &mut impl FnMut(&str) -> Option<TensorData>) -> Option<Slot> {
+    let mut tensor =
+        |what: &str| find(&format!("adamw.{what}.{name}")).map(|data| Tensor::<1>::from_data(data, device));
+    let (first, second) = (tensor("first")?, tensor("second")?);
+    let updates = find(&format!("adamw.updates.{name}"))?.iter::<i32>().next()?;
+    Some(Slot { updates, first, second })
+}
+
+/// Elements of each parameter, in the order in which the module visits them.
+#[derive(Default)]
+struct Sizes(Vec<usize>);
+
+impl ModuleVisitor for Sizes {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.push(param.val().shape().num_elements());
     }
 }
 

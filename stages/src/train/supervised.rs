@@ -2,8 +2,9 @@
 //!
 //! One step: the rows of the step are cut into micro-batches; each goes forward and backward in a lane, on leaves of its
 //! own, with its loss divided by the target tokens of the *whole* step; gradients add up in order, are clipped by their
-//! global norm, and move the weights. What a step computes follows from its number, the seed and the weights before it.
+//! global norm, and move the weights; where the loss or the norm is not finite, the weights stay. What a step computes follows from its number, the seed and the weights before it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use curricle_engine::stage::StageError;
 use serde_json::json;
 
 use super::batch::Walk;
+use super::carry;
 use super::checkpoint::{Checkpoints, weights};
 use super::clip::global_norm;
 use super::freeze::{Learns, Part};
@@ -27,6 +29,7 @@ use super::meter::{History, Meter, Numbers};
 use super::optimizer::{AdamW, AdamWConfig};
 use super::precision::Precision;
 use super::schedule::Schedule;
+use crate::health::Guard;
 use crate::model::tape::Keep;
 use crate::model::{Batch, ModelConfig, Noise, Padding, Qwen2_5Vl};
 
@@ -214,52 +217,82 @@ pub struct Plan {
     pub checkpoints: Checkpoints,
     /// Steps between checkpoints; 0 writes one only when interrupted.
     pub checkpoint_every: usize,
+    /// What is asked of the model beside its training.
+    pub guard: Guard,
+    /// Folder of the state that the optimizer begins with.
+    pub moments: Option<PathBuf>,
+    /// Folder for notes beside the model.
+    pub notes: PathBuf,
+    /// Folder for the optimizer's state after the last step.
+    pub leaves: Option<PathBuf>,
 }
 
 impl Plan {
-    /// Runs every step that no earlier attempt finished, and returns the model after the last.
+    /// Runs every step that no earlier attempt finished, and returns the model after the last, or the one that a detector
+    /// ends with.
     ///
     /// # Errors
     ///
-    /// [`StageError::Interrupted`] after writing a checkpoint; a failure where a row can't be encoded, a gradient is not
+    /// [`StageError::Interrupted`] after writing a checkpoint; a failure where a row can't be encoded, gradients stay not
     /// finite or the disk refuses.
-    pub fn run(self, model: Qwen2_5Vl, meter: &mut Meter) -> Result<Qwen2_5Vl, StageError> {
+    pub fn run(mut self, model: Qwen2_5Vl, meter: &mut Meter) -> Result<Qwen2_5Vl, StageError> {
         let failed = |error: super::checkpoint::CheckpointError| StageError::Failed(error.to_string());
+        let learns = Learns::of(&model, &self.freeze);
         let (mut model, mut adamw, mut saved) = (model, AdamW::new(self.adamw), 0);
         if let Some(found) = self.checkpoints.latest(|said| meter.log(said)) {
-            let learns = Learns::of(&model, &self.freeze);
+            self.guard.restore(&found, &model, &learns)?;
             model = found.restore(model, &learns).map_err(failed)?;
             adamw = AdamW::restore(self.adamw, &model, |name| found.tensor(name));
             saved = found.step;
             let history = serde_json::from_value::<History>(found.state["history"].clone());
             meter.resume(found.step, history.unwrap_or_default());
+        } else {
+            if let Some(folder) = &self.moments {
+                let said;
+                (adamw, said) = carry::read(folder, self.adamw, &model, &learns)?;
+                meter.log(said);
+            }
+            self.guard.begin(&model, &self.lanes, meter)?;
         }
-        for step in saved..self.steps {
-            let due = self.checkpoint_every > 0 && step > 0 && step.is_multiple_of(self.checkpoint_every);
+        let mut done = saved;
+        while done < self.steps && !self.guard.ends() {
+            let due = self.checkpoint_every > 0 && done > 0 && done.is_multiple_of(self.checkpoint_every);
             let stop = meter.should_stop();
-            if (due || stop) && step != saved {
-                let mut tensors = weights(&model, &Learns::of(&model, &self.freeze));
+            if (due || stop) && done != saved {
+                let mut tensors = weights(&model, &learns);
                 tensors.extend(adamw.save(&model));
-                let state = json!({ "history": meter.history() });
-                self.checkpoints.save(step, &tensors, state).map_err(failed)?;
-                meter.report(StageEvent::Checkpoint { step });
+                let (kept, health) = self.guard.save(&learns);
+                tensors.extend(kept);
+                let state = json!({ "history": meter.history(), "health": health });
+                self.checkpoints.save(done, &tensors, state).map_err(failed)?;
+                meter.report(StageEvent::Checkpoint { step: done });
             }
             if stop {
-                return Err(StageError::Interrupted { step });
+                return Err(StageError::Interrupted { step: done });
             }
-            let (next, numbers) = self.step(model, &mut adamw, step)?;
+            let (next, mut numbers) = self.step(model, &mut adamw, done)?;
             model = next;
-            meter.step(step + 1, numbers);
-            let last = step + 1 == self.steps;
-            if (step + 1).is_multiple_of(self.look_every) || last {
+            done += 1;
+            let finite = numbers.get("not_finite") == Some(0.0);
+            if let Some(right) = self.guard.look(done, &model, &self.lanes)? {
+                numbers.0.push(("image_accuracy", right));
+            }
+            meter.step(done, numbers);
+            self.guard.announce(meter);
+            self.guard.finite(done, finite)?;
+            let last = done == self.steps || self.guard.ends();
+            if done.is_multiple_of(self.look_every) || last {
                 let looked = self.val.as_ref().map(|val| self.look(&model, val)).transpose()?;
                 if meter.look(looked) && !last {
-                    meter.log(format!("stopped early after step {}", step + 1));
+                    meter.log(format!("stopped early after step {done}"));
                     break;
                 }
             }
         }
-        Ok(model)
+        if let Some(folder) = &self.leaves {
+            carry::write(&adamw, &model, folder)?;
+        }
+        self.guard.end(model, done, self.steps, &self.notes)
     }
 
     fn step(&self, model: Qwen2_5Vl, adamw: &mut AdamW, step: usize) -> Result<(Qwen2_5Vl, Numbers), StageError> {
@@ -268,21 +301,17 @@ impl Plan {
         let tokens: usize = pieces.iter().flatten().map(|row| self.data.lengths[*row]).sum();
         let (gradients, loss) = self.gradients(&self.precision.view(&model), step, pieces)?;
         let (gradients, norm) = global_norm(gradients, self.max_grad_norm);
-        if !norm.is_finite() {
-            return Err(StageError::Failed(format!(
-                "the gradient of step {} is not finite; try a smaller `lr` or a smaller `max_grad_norm`",
-                step + 1
-            )));
-        }
-        let lr = self.schedule.at(step);
-        let model = adamw.step(model, gradients, lr);
-        let numbers = Numbers(vec![
-            ("loss", loss),
+        let (lr, finite) = (self.schedule.at(step), norm.is_finite() && loss.is_finite());
+        let model = if finite { adamw.step(model, gradients, lr) } else { model };
+        let mut numbers = vec![
             ("lr", lr),
-            ("grad_norm", norm),
             ("tokens_per_s", tokens as f64 / began.elapsed().as_secs_f64()),
-        ]);
-        Ok((model, numbers))
+            ("not_finite", f64::from(u8::from(!finite))),
+        ];
+        if finite {
+            numbers.extend([("loss", loss), ("grad_norm", norm)]);
+        }
+        Ok((model, Numbers(numbers)))
     }
 
     /// Gradients and mean loss over the target tokens of all `pieces`.

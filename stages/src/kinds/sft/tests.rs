@@ -152,3 +152,20 @@ fn tokens_that_could_not_learn_are_refused() {
     assert!(told(json!({ "add_tokens": ["<think>"], "freeze": ["embed"] }))[0].contains("frozen"));
     assert_eq!(told(json!({ "add_tokens": ["<a>", " ", "<a>"] })), ["is blank", "`<a>` is there twice"]);
 }
+
+/// A step that would spoil the weights is left out and counted; where no other follows, the stage gives up.
+#[test]
+fn steps_that_are_not_finite_are_left_out() {
+    let bench = Bench::sums();
+    let run = |name: &str, steps: usize| {
+        let params = json!({ "steps": steps, "batch": 12, "micro_batch": 12, "lr": 1e30 });
+        bench.run(&Kind::<Sft>::NEW, &params, name, &Runtime::default(), None)
+    };
+    run("one", 1).unwrap();
+    let events = run("five", 5).unwrap();
+    assert_eq!(seen(&events, "not_finite"), [0.0, 1.0, 1.0, 1.0, 1.0]);
+    assert_eq!(seen(&events, "loss").len(), 1);
+    assert!(bench.weights("one") == bench.weights("five"), "a step that was left out changed the weights");
+    let error = run("twenty", 20).unwrap_err().to_string();
+    assert!(error.contains("the last 10 steps up to 11 are not finite"), "{error}");
+}

@@ -46,6 +46,7 @@ pub(super) fn clipped(ratio_n: burn::tensor::Tensor<1>, seen: &Seen, clip: &Clip
         None => ratio_n,
     };
     let free_n = capped_n * seen.advantage_n.clone();
-    let clipped_n = inside_n.clone().lower(free_n.clone()).float();
+    // A bound acts where the ratio has gone the way that the advantage wants it to.
+    let clipped_n = inside_n.clone().lower(free_n.clone()).float() * seen.advantage_n.clone().detach().sign();
     Surrogate { loss_n: free_n.min_pair(inside_n).neg(), clipped_n }
 }

@@ -30,6 +30,7 @@ pub mod gspo;
 pub mod kl;
 pub mod mean;
 pub mod problems;
+pub mod ratio;
 pub mod reinforce;
 pub mod sapo;
 #[cfg(feature = "compute")]

@@ -8,6 +8,7 @@ use super::clip::Clip;
 use super::entropy::EntropyKind;
 use super::gspo::Gspo;
 use super::kl::Kl;
+use super::ratio::Ratios;
 use super::sapo::Sapo;
 use super::{LOG_RATIO_BOUND, ObjectiveKind};
 
@@ -65,6 +66,8 @@ pub struct Loss {
     pub kl: Option<Tensor<1>>,
     /// Entropy per token; detached.
     pub entropy: Tensor<1>,
+    /// How far this is from the model that sampled; `None` where the model has not moved since.
+    pub ratios: Option<Ratios>,
 }
 
 /// What an objective sees; hidden tokens hold 0 everywhere.
@@ -99,7 +102,7 @@ impl Seen {
 pub(super) struct Surrogate {
     /// `[n]`.
     pub loss_n: Tensor<1>,
-    /// 1 where the bounds act, else 0, `[n]`; detached.
+    /// Where the bounds act: −1 the lower, 1 the upper, else 0, `[n]`; detached.
     pub clipped_n: Tensor<1>,
 }
 
@@ -133,8 +136,20 @@ impl Tokens {
             };
             loss = loss - total(bonus_n) * terms.entropy_coef;
         }
-        let clipped = total(clipped_n.mask_fill(hidden_n.clone(), 0.0));
-        Loss { loss, clipped, kl, entropy: total(entropy_n.detach()) }
+        let clipped_n = clipped_n.mask_fill(hidden_n.clone(), 0.0);
+        let ratios = self.old_n.is_some().then(|| self.ratios(&seen, &clipped_n));
+        Loss { loss, clipped: total(clipped_n.abs()), kl, entropy: total(entropy_n.detach()), ratios }
+    }
+
+    /// Of the tokens that are not hidden.
+    fn ratios(&self, seen: &Seen, clipped_n: &Tensor<1>) -> Ratios {
+        let read = |tensor_n: &Tensor<1>| tensor_n.clone().detach().into_data().iter::<f32>().collect::<Vec<_>>();
+        let (logs, bounds, weights) = (read(&seen.log_ratio_n), read(clipped_n), read(&self.weight_n));
+        let shown = |values: Vec<f32>| {
+            let each = values.into_iter().zip(&weights);
+            each.filter(|(_, weight)| **weight != 0.0).map(|(value, _)| value).collect::<Vec<_>>()
+        };
+        Ratios::of(&shown(logs), &shown(bounds))
     }
 
     fn seen(&self, hidden_n: &Tensor<1, Bool>) -> Seen {

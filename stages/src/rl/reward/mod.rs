@@ -192,6 +192,14 @@ impl Rewards {
         self.asked_for().any(|(reward, weight)| weight > 0.0 && (reward.decides)(self))
     }
 
+    /// [`Scored::correct`] of a right answer.
+    pub fn full_marks(&self) -> f64 {
+        if !self.weighs_answers() {
+            return 1.0;
+        }
+        self.asked_for().filter(|(reward, _)| (reward.decides)(self)).map(|(_, weight)| weight).sum()
+    }
+
     /// Says what is wrong with weights and settings.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

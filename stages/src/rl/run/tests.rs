@@ -8,7 +8,7 @@ use crate::kinds::sft::Sft;
 use crate::testing::{Bench, seen};
 
 /// Rows with drawings, and a model `cold` that has seen boxed answers: random weights are never rewarded.
-fn bench() -> Bench {
+pub(super) fn bench() -> Bench {
     let bench = Bench::drawn();
     let params = json!({ "steps": 60, "batch": 6, "micro_batch": 3, "lr": 1e-2 });
     bench.run(&Kind::<Sft>::NEW, &params, "cold", &Runtime::default(), None).unwrap();
@@ -27,7 +27,7 @@ fn grpo(bench: &Bench, name: &str, threads: usize, stop: Option<usize>) -> Resul
     grpo_with(bench, &params(), name, threads, stop)
 }
 
-fn grpo_with(
+pub(super) fn grpo_with(
     bench: &Bench,
     params: &Value,
     name: &str,
@@ -39,7 +39,7 @@ fn grpo_with(
 }
 
 /// The parameters above with some of them replaced.
-fn with(changes: &Value) -> Value {
+pub(super) fn with(changes: &Value) -> Value {
     let mut params = params();
     for (key, value) in changes.as_object().unwrap() {
         params[key] = value.clone();
@@ -112,7 +112,7 @@ fn bfloat16_rolls_out_and_learns_with_float32_masters() {
 }
 
 /// As [`bench`], with a model that knows some of the answers.
-fn practised() -> Bench {
+pub(super) fn practised() -> Bench {
     let bench = Bench::drawn();
     let params = json!({ "steps": 240, "batch": 6, "micro_batch": 3, "lr": 1e-2 });
     bench.run(&Kind::<Sft>::NEW, &params, "cold", &Runtime::default(), None).unwrap();

@@ -98,3 +98,53 @@ fn a_sample_brings_its_own_old_log_probabilities() {
     let moved = updater.run(0, 1e-2, learner(), &samples).1;
     assert!((fresh.grad_norm - moved.grad_norm).abs() > 1e-3 * fresh.grad_norm, "the ratio counts");
 }
+
+/// Text and images in one micro-batch have the gradient of each kind alone, and both kinds move the weights.
+#[test]
+fn rows_of_both_kinds_share_a_micro_batch() {
+    let case = Case::new();
+    let samples = case.samples();
+    let images = |kept: &Prepared<'_>| !kept.sample.sequence.images.is_empty();
+    let params = Params { micro_batch: 3, ..Params::default() };
+    let updater = case.updater(&params);
+    let now = updater.logprobs(&case.model, &samples);
+    let all = prepared(&samples, &now);
+    let (shown, text): (Vec<_>, Vec<_>) = all.iter().partition(|kept| images(kept));
+    assert!(!shown.is_empty() && !text.is_empty());
+    // The share of a token does not depend on who is beside it.
+    let lengths: Vec<usize> = all.iter().map(|kept| kept.sample.tokens).collect();
+    let weights = token_weights(params.mean, &lengths, params.max_new_tokens);
+    let share = 1.0 / lengths.iter().sum::<usize>() as f64;
+    let terms = params.terms(0.0);
+    let of = |wanted: &dyn Fn(&Prepared<'_>) -> bool| {
+        let (micro, weights): (Vec<_>, Vec<f32>) =
+            all.iter().zip(&weights).filter(|(kept, _)| wanted(kept)).map(|(kept, weight)| (kept, *weight)).unzip();
+        updater.backward(&case.model, &micro, &weights, share, &terms)
+    };
+    let (mixed, report) = of(&|_| true);
+    let ((pictures, first), (words, second)) = (of(&images), of(&|kept| !images(kept)));
+    assert!(norm(pictures.clone()) > 1e-3 && norm(words.clone()) > 1e-3);
+    let apart = norm(pictures.plus(words).times(-1.0).plus(mixed.clone())) / norm(mixed);
+    assert!(apart < 1e-5, "{apart:e}");
+    let (apart, both) = (report.ratios, first.ratios.plus(second.ratios));
+    assert!((apart.mean() - both.mean()).abs() < 1e-6 && apart.tokens == both.tokens);
+}
+
+#[test]
+fn an_update_that_is_not_finite_is_left_out_and_counted() {
+    let case = Case::new();
+    for bad in [f32::NAN, f32::INFINITY] {
+        let params = Params { updates: 3, epochs: 1, ..Params::default() };
+        let updater = case.updater(&params);
+        let mut samples = case.samples();
+        samples[1].advantage = bad;
+        let optimizer = AdamW::new(AdamWConfig::default());
+        let learner = Learner { model: case.model.clone(), optimizer, entropy: Controller::new(&params.entropy) };
+        let (learner, report) = updater.run(0, 1e-3, learner, &samples);
+        assert_eq!((report.not_finite, report.taken), (1, 2));
+        assert!(report.loss.is_finite() && report.grad_norm > 0.0);
+        let names =
+            crate::train::checkpoint::weights(&learner.model, &crate::train::freeze::Learns::of(&case.model, &[]));
+        assert!(names.iter().all(|(_, data)| data.iter::<f32>().all(f32::is_finite)), "the weights are spoilt");
+    }
+}

@@ -31,6 +31,10 @@ fn plan(bench: &Bench, micro_batch: usize) -> Plan {
         lanes,
         checkpoints: Checkpoints::below(&folder),
         checkpoint_every: 0,
+        guard: Guard::default(),
+        moments: None,
+        notes: folder,
+        leaves: None,
     }
 }
 
