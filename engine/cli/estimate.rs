@@ -114,7 +114,7 @@ fn text(plan: &Plan, estimates: &Estimates, machine: &Machine, store: &Store, pa
         String::new(),
         String::new(),
         String::new(),
-        some(total.memory > 0, format!("≤ {}", bytes(total.memory))),
+        some(total.memory > 0, bytes(total.memory)),
         some(total.counted > 0, format!("{}{}", count(total.flops), of(total.counted, total.stages))),
         some(total.counted > 0, count(total.tokens)),
         some(total.weighed > 0, format!("{}{}", bytes(total.output_bytes), of(total.weighed, total.stages))),
@@ -149,7 +149,9 @@ fn cells(stage: &StageEstimate) -> [String; 9] {
         stage.kind.to_owned(),
         blank(or(estimate.parameters.map(parameters))),
         estimate.trained.map(parameters).unwrap_or_default(),
-        or(estimate.peak().map(|phase| bytes(phase.memory.total()))),
+        or(estimate
+            .peak()
+            .map(|phase| format!("{}{}", if estimate.bound { "≤ " } else { "" }, bytes(phase.memory.total())))),
         blank(or(estimate.flops.map(count))),
         blank(or(estimate.tokens.map(count))),
         or(estimate.output_bytes.map(bytes)),

@@ -64,7 +64,7 @@ pub fn fit(estimates: &Estimates, machine: &Machine, free: Option<u64>) -> Vec<M
 fn memory(stage: &StageEstimate, there: u64) -> Option<Misfit> {
     let peak = stage.estimate.peak()?;
     let needed = peak.memory.total();
-    if stage.gpu || needed <= there {
+    if stage.gpu || stage.estimate.bound || needed <= there {
         return None;
     }
     let mut parts = peak.memory.parts();
@@ -133,6 +133,9 @@ mod tests {
         assert!(fit(&estimates(u64::MAX, 5, false), &machine(None), None).is_empty());
         assert!(fit(&estimates(u64::MAX, 5, true), &machine(Some(1)), None).is_empty(), "memory of a GPU");
         assert!(fit(&Estimates::default(), &machine(Some(0)), Some(0)).is_empty());
+        let mut bounded = estimates(u64::MAX, 5, false);
+        bounded.stages[0].estimate.bound = true;
+        assert!(fit(&bounded, &machine(Some(1)), None).is_empty(), "rows of unknown length");
     }
 
     #[test]

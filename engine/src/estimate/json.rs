@@ -44,6 +44,7 @@ fn stage(stage: &StageEstimate) -> Value {
         "parameters": estimate.parameters,
         "trained": estimate.trained,
         "peak_memory_bytes": estimate.peak().map(|phase| phase.memory.total()),
+        "memory_is_a_bound": estimate.bound,
         "phases": estimate.phases,
         "flops": estimate.flops,
         "tokens": estimate.tokens,

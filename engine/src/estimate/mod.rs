@@ -74,7 +74,7 @@ pub struct Total {
     pub checkpoint_bytes: u64,
     /// Stages whose outputs are known.
     pub weighed: usize,
-    /// Most bytes of memory that one stage needs.
+    /// Most bytes of memory that one stage needs, bounds left out.
     pub memory: u64,
 }
 
@@ -116,7 +116,9 @@ impl Estimates {
             }
             total.tokens += estimate.tokens.unwrap_or_default();
             total.checkpoint_bytes = total.checkpoint_bytes.max(estimate.checkpoint_bytes.unwrap_or_default());
-            total.memory = total.memory.max(estimate.peak().map_or(0, |phase| phase.memory.total()));
+            if !estimate.bound {
+                total.memory = total.memory.max(estimate.peak().map_or(0, |phase| phase.memory.total()));
+            }
         }
         total
     }

@@ -130,6 +130,8 @@ pub struct Estimate {
     pub trained: Option<u64>,
     /// What is in memory, phase by phase; the peak is that of the largest. Empty: unknown.
     pub phases: Vec<Phase>,
+    /// Is that memory only a bound, because the lengths of rows are unknown? Then nothing is refused for it.
+    pub bound: bool,
     /// Floating-point operations, a multiplication and an addition counted as two.
     pub flops: Option<f64>,
     /// Tokens that go through the model, read and written, each as often as it does.

@@ -44,7 +44,7 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
     let lengths = examples.unwrap_or(Length::always(limit));
     let longest = if data.rows.is_none_or(|rows| read >= rows) { lengths.longest() } else { lengths.longest_of(read) };
     if examples.is_none() {
-        notes.push(format!("memory is that of rows of {limit} tokens, the longest allowed"));
+        notes.push(format!("memory is at most this, that of rows of {limit} tokens, the longest allowed"));
     }
     let micro = Micro { rows: params.micro_batch as f64, width: longest, patches: data.patches, image: data.image };
     let answer = data.answer.map_or(longest, |answer| answer.longest_of(read).min(longest));
@@ -89,6 +89,7 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
         parameters: Some(sizes.parameters() + training.adapters()),
         trained: Some(trained),
         phases: training.phases(facts),
+        bound: examples.is_none(),
         flops: costs.map(|(flops, _)| flops),
         tokens: costs.map(|(_, tokens)| tokens),
         output_bytes: Some(training.output_bytes()),
