@@ -82,6 +82,25 @@ fn the_store_is_listed_measured_and_tidied() {
     assert_eq!(json(dir, &["plan", "small.toml"])["summary"]["to_run"], 0);
 }
 
+/// The results of a run that goes on are needed by what it has still to do.
+#[test]
+fn what_a_run_has_made_so_far_stays_while_it_goes_on() {
+    let dir = bench();
+    let dir = dir.path();
+    let run = run_here(dir, "small.toml", &[]);
+    let key = json(dir, &["plan", "small.toml"])["steps"][0]["key"].as_str().unwrap().to_owned();
+    fs::remove_file(run.join("receipt.json")).unwrap();
+    fs::write(run.join("events.ndjson"), format!("{{\"event\":\"stage-finished\",\"key\":\"{key}\"}}\n")).unwrap();
+    let would_go = || json(dir, &["cache", "gc", "--keep", "nothing"])["go"].as_array().unwrap().len();
+    assert_eq!(would_go(), 3, "a run that was killed holds nothing");
+    let working = dir.join(".curricle/store/v1/other-00000000.partial");
+    fs::create_dir_all(&working).unwrap();
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "localhost".into());
+    let lease = serde_json::json!({ "pid": std::process::id(), "host": host.trim(), "since": "" });
+    fs::write(working.join("lease"), lease.to_string()).unwrap();
+    assert_eq!(would_go(), 2, "what the run has made stays, and the work itself");
+}
+
 #[test]
 fn damage_is_found() {
     let dir = bench();

@@ -5,6 +5,7 @@ mod architecture;
 mod bench;
 mod cache;
 mod check;
+mod ci;
 mod config;
 mod estimate;
 mod generate;

@@ -11,7 +11,7 @@ use curricle_engine::recipe::Overrides;
 
 pub use model::{ChatArgs, GenerateArgs, GradeArgs, VerifyModelArgs};
 pub use provenance::{AdoptArgs, CacheArgs, CacheVerb, ConfigArgs, DiffArgs, GcArgs, LockArgs, VerifyArgs};
-pub use tools::{CompletionsArgs, InitArgs, KindsArgs, KindsVerb, Template};
+pub use tools::{CompletionsArgs, FmtArgs, InitArgs, KindsArgs, KindsVerb, Template};
 
 /// Declarative staged training recipes: check, plan, train, reuse, report.
 #[derive(Debug, Parser)]
@@ -89,6 +89,8 @@ pub enum Verb {
     VerifyModel(VerifyModelArgs),
     /// List the kinds of stages, or describe one.
     Kinds(KindsArgs),
+    /// Write recipes as the shipped ones are written: comments, order and values stay.
+    Fmt(FmtArgs),
     /// Print the JSON Schema of recipes.
     Schema,
     /// Print a shell's completion script.
@@ -133,6 +135,21 @@ pub struct RecipeArgs {
     pub strict: bool,
 }
 
+/// A language for what `check` finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// For people, on standard error.
+    Human,
+    /// One JSON document.
+    Json,
+    /// GitHub's annotations: beside the lines of a pull request.
+    Github,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// XML as test runners write it.
+    Junit,
+}
+
 /// `curricle check`
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -153,7 +170,10 @@ pub struct CheckArgs {
     pub locked: bool,
     #[command(flatten)]
     pub store: StoreArgs,
-    /// Print one JSON document instead of text.
+    /// How to print what was found.
+    #[arg(long, value_enum, default_value_t = CheckFormat::Human, value_name = "FORMAT", conflicts_with = "json")]
+    pub format: CheckFormat,
+    /// The same as `--format json`.
     #[arg(long)]
     pub json: bool,
 }
@@ -203,7 +223,10 @@ pub struct PlanArgs {
     /// Refuse to go on, with 4, where something is no longer as the recipe's lock says.
     #[arg(long)]
     pub locked: bool,
-    /// End with 4 if there is anything to run.
+    /// Instead of the plan, show what the recipe runs again compared with itself at a revision in git, as a markdown table.
+    #[arg(long, value_name = "REV")]
+    pub diff: Option<String>,
+    /// End with 4 if there is anything to run; with `--diff`, if anything runs again.
     #[arg(long)]
     pub exit_code: bool,
     /// Print one JSON document instead of text.

@@ -114,6 +114,7 @@ fn gc(args: &CacheArgs, gc: &GcArgs, store: &Store, paint: Paint) -> Result<Exit
     if gc.all_runs {
         roots.extend(runs(&args.store.store)?.into_iter().flat_map(|(_, keys)| keys));
     }
+    roots.extend(going_on(&args.store.store, store)?);
     let sweep = store.sweep(&roots, &gc.keep).map_err(|error| failure(&error))?;
     let mut gone = Vec::new();
     for entry in &sweep.go {
@@ -202,6 +203,25 @@ fn runs(curricle_dir: &Path) -> Result<Vec<(String, Vec<Key>)>, Failure> {
         }
     }
     Ok(found)
+}
+
+/// Keys that runs without a receipt have come to so far, while anybody works at all: what a run has made or taken may be what its
+/// next stage reads.
+fn going_on(curricle_dir: &Path, store: &Store) -> Result<Vec<Key>, Failure> {
+    let held = |entry: &Entry| matches!(entry.state, State::Begun { holder: Some(_), .. });
+    if !store.entries().map_err(|error| failure(&error))?.iter().any(held) {
+        return Ok(Vec::new());
+    }
+    let dir = curricle_dir.join("runs");
+    let names = fs::list(&dir).map_err(|error| Failure::new(Exit::Store, error.to_string()))?;
+    let unfinished = names.iter().map(|name| dir.join(name)).filter(|run| !fs::exists(&run.join("receipt.json")));
+    let mut keys = Vec::new();
+    for run in unfinished {
+        let events = fs::read_to_string(&run.join("events.ndjson")).unwrap_or_default();
+        let events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        keys.extend(events.filter_map(|event| serde_json::from_value::<Key>(event["key"].clone()).ok()));
+    }
+    Ok(keys)
 }
 
 fn document(entry: &Entry) -> Value {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use curricle_engine::diagnostic::findings::{self, Finding};
 use curricle_engine::diagnostic::{Diagnostics, Severity};
 use curricle_engine::graph::{self, Checked, Graph};
 use curricle_engine::recipe::Recipe;
@@ -9,7 +10,7 @@ use curricle_engine::store::Store;
 use curricle_stages::KINDS;
 use serde_json::json;
 
-use crate::args::{CheckArgs, LayerArgs, RecipeArgs, SelectArgs};
+use crate::args::{CheckArgs, CheckFormat, LayerArgs, RecipeArgs, SelectArgs};
 use crate::exit::{Exit, Failure};
 use crate::paint::{Paint, Tint, summary};
 use crate::{lock, plan};
@@ -17,7 +18,8 @@ use crate::{lock, plan};
 /// Checks every recipe.
 pub fn run(args: &CheckArgs, paint: Paint) -> Result<Exit, Failure> {
     let mut exit = Exit::Done;
-    let mut documents = Vec::new();
+    let format = if args.json { CheckFormat::Json } else { args.format };
+    let mut results = Vec::new();
     let mut stale = None;
     for (recipe, scale) in args.recipes.iter().flat_map(|recipe| scales(recipe, args)) {
         let mut layers = args.layers.clone();
@@ -31,15 +33,22 @@ pub fn run(args: &CheckArgs, paint: Paint) -> Result<Exit, Failure> {
             }
             Ok(_) => {}
         }
-        if args.json {
-            documents.push(document(recipe, scale.as_deref(), &result));
-        } else {
+        if format == CheckFormat::Human {
             let scale = scale.map_or_else(String::new, |scale| format!(" at scale {scale}"));
             describe(&format!("{}{scale}", recipe.display()), result, paint);
+        } else {
+            results.push(Found { recipe: recipe.display().to_string(), scale, result });
         }
     }
-    if args.json {
-        paint.json(&json!({ "schema": 1, "recipes": documents }))?;
+    match format {
+        CheckFormat::Human => {}
+        CheckFormat::Json => {
+            let documents: Vec<_> = results.iter().map(document).collect();
+            paint.json(&json!({ "schema": 1, "recipes": documents }))?;
+        }
+        CheckFormat::Github => paint.data(&findings::github(&all(&results)))?,
+        CheckFormat::Sarif => paint.json(&findings::sarif(&all(&results)))?,
+        CheckFormat::Junit => paint.data(&findings::junit(&all(&results)))?,
     }
     // A recipe that is invalid is worse than one that is not as it was.
     match stale.filter(|_| exit == Exit::Done) {
@@ -57,6 +66,29 @@ fn scales<'a>(recipe: &'a Path, args: &CheckArgs) -> Vec<(&'a Path, Option<Strin
     }
 }
 
+type Loaded = Result<(Recipe, Checked), Diagnostics>;
+
+/// A recipe that was checked, at one of its scales.
+struct Found {
+    recipe: String,
+    scale: Option<String>,
+    result: Loaded,
+}
+
+impl Found {
+    /// What was found, whether it is an error or not.
+    fn diagnostics(&self) -> &Diagnostics {
+        match &self.result {
+            Ok((_, checked)) => &checked.warnings,
+            Err(diagnostics) => diagnostics,
+        }
+    }
+}
+
+fn all(results: &[Found]) -> Vec<Finding<'_>> {
+    results.iter().map(|found| Finding { recipe: &found.recipe, diagnostics: found.diagnostics() }).collect()
+}
+
 /// Loads and checks one recipe, for every verb that needs a graph; says warnings and notes.
 pub fn graph(args: &RecipeArgs, paint: Paint) -> Result<(Recipe, Checked), Failure> {
     let (recipe, checked) = load(&args.recipe, &args.layers, args.strict)?;
@@ -67,7 +99,7 @@ pub fn graph(args: &RecipeArgs, paint: Paint) -> Result<(Recipe, Checked), Failu
     Ok((recipe, checked))
 }
 
-fn load(recipe: &Path, layers: &LayerArgs, strict: bool) -> Result<(Recipe, Checked), Diagnostics> {
+fn load(recipe: &Path, layers: &LayerArgs, strict: bool) -> Loaded {
     let recipe = Recipe::load(recipe, &layers.overrides())?;
     let checked = graph::check(&recipe, KINDS)?;
     if strict && checked.warnings.count(Severity::Note) > 0 {
@@ -76,7 +108,7 @@ fn load(recipe: &Path, layers: &LayerArgs, strict: bool) -> Result<(Recipe, Chec
     Ok((recipe, checked))
 }
 
-fn describe(name: &str, result: Result<(Recipe, Checked), Diagnostics>, paint: Paint) {
+fn describe(name: &str, result: Loaded, paint: Paint) {
     match result {
         Ok((_, checked)) => {
             if !checked.warnings.list().is_empty() {
@@ -95,18 +127,15 @@ fn describe(name: &str, result: Result<(Recipe, Checked), Diagnostics>, paint: P
     }
 }
 
-fn document(path: &Path, scale: Option<&str>, result: &Result<(Recipe, Checked), Diagnostics>) -> serde_json::Value {
-    let (graph, diagnostics) = match result {
-        Ok((_, checked)) => (Some(&checked.graph), &checked.warnings),
-        Err(diagnostics) => (None, diagnostics),
-    };
+fn document(found: &Found) -> serde_json::Value {
+    let graph = found.result.as_ref().ok().map(|(_, checked)| &checked.graph);
     json!({
-        "recipe": path.display().to_string(),
-        "scale": scale,
+        "recipe": found.recipe,
+        "scale": found.scale,
         "ok": graph.is_some(),
         "stages": graph.map(|graph| graph.stages().len()),
         "by_hand": graph.map(Graph::by_hand),
         "arms": graph.map(|graph| graph.arms().len()),
-        "diagnostics": diagnostics.to_json(),
+        "diagnostics": found.diagnostics().to_json(),
     })
 }

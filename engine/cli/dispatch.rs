@@ -4,8 +4,8 @@ use crate::args::Verb;
 use crate::exit::{Exit, Failure};
 use crate::paint::Paint;
 use crate::{
-    adopt, cache, check, completions, compute, config, diff, estimate, explain, grade, graph, init, kinds, lock, plan,
-    report, run, schema, verify, verify_model, worker,
+    adopt, cache, check, completions, compute, config, diff, estimate, explain, fmt, grade, graph, init, kinds, lock,
+    plan, report, run, schema, verify, verify_model, worker,
 };
 
 /// Does what was asked.
@@ -14,6 +14,7 @@ pub fn call(verb: &Verb, paint: Paint) -> Result<Exit, Failure> {
         Verb::Check(args) => check::run(args, paint),
         Verb::Graph(args) => graph::run(args, paint),
         Verb::Kinds(args) => kinds::run(args, paint),
+        Verb::Fmt(args) => fmt::run(args, paint),
         Verb::Schema => schema::run(paint),
         Verb::Completions(args) => completions::run(args, paint),
         Verb::Init(args) => init::run(args, paint),

@@ -12,9 +12,11 @@ mod compute;
 mod config;
 mod diff;
 mod dispatch;
+mod effect;
 mod estimate;
 mod exit;
 mod explain;
+mod fmt;
 #[cfg(any(feature = "flex", feature = "cuda"))]
 mod generate;
 mod grade;

@@ -7,7 +7,7 @@ use curricle_engine::store::Store;
 use crate::args::{PlanArgs, SelectArgs};
 use crate::exit::{Exit, Failure};
 use crate::paint::{Paint, Tint};
-use crate::{check, estimate, lock, tree};
+use crate::{check, effect, estimate, lock, tree};
 
 /// Plans a recipe and prints the plan.
 pub fn run(args: &PlanArgs, paint: Paint) -> Result<Exit, Failure> {
@@ -16,6 +16,9 @@ pub fn run(args: &PlanArgs, paint: Paint) -> Result<Exit, Failure> {
     let plan = make(&checked.graph, &store, &args.select)?;
     if args.locked {
         lock::enforce(&args.recipe.recipe, &checked.graph, &plan)?;
+    }
+    if let Some(revision) = &args.diff {
+        return effect::run(args, revision, &checked, &plan, paint);
     }
     let (_, estimates) = estimate::make(&checked.graph, &plan, &store)?;
     if args.json {

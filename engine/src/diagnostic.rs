@@ -1,6 +1,8 @@
 //! Mistakes with a place, a cause and a fix. Every room reports through [`Diagnostic`]; this one makes text and JSON of
 //! them and prints nothing.
 
+pub mod findings;
+
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;

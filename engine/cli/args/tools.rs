@@ -27,6 +27,17 @@ pub enum KindsVerb {
     },
 }
 
+/// `curricle fmt`
+#[derive(Debug, Args)]
+pub struct FmtArgs {
+    /// The recipes' files, or `-` for standard input to standard output.
+    #[arg(required = true, value_name = "RECIPE")]
+    pub recipes: Vec<PathBuf>,
+    /// Change nothing: print the files that would change, and end with 4 if there are any.
+    #[arg(long)]
+    pub check: bool,
+}
+
 /// `curricle completions`
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {

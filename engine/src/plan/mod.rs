@@ -3,6 +3,7 @@
 
 mod compare;
 mod decide;
+mod effect;
 mod json;
 mod reason;
 mod select;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use decide::plan;
+pub use effect::{Effect, EffectKind, effects};
 pub use reason::Reason;
 pub use tree::{Branch, Bundle, tree};
 

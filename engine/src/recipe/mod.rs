@@ -6,6 +6,7 @@ mod compose;
 mod config;
 mod entry;
 mod fields;
+mod format;
 mod interpolate;
 mod read;
 mod scale;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use config::{Config, Line};
+pub use format::format;
 pub use read::ROW_FIELDS;
 pub use schema::schema;
 pub use source::{At, Position, Source, SourceId, Sources, Span};

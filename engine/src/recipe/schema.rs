@@ -1,6 +1,6 @@
 //! Kinds → JSON Schema (draft 7) of a whole recipe, for completion and hover in editors. `check` gives the real messages.
 //!
-//! Shaped for the two common TOML language servers: no `$id`, `patternProperties` instead of `propertyNames`, and a
+//! Shaped for the two common TOML language servers: an absolute `$id`, `patternProperties` instead of `propertyNames`, and a
 //! stage's parameters chosen by `if`/`then` on `kind`, because `oneOf` turns every typo into "matches no schema".
 
 use serde_json::{Map, Value, json};
@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 use super::SCHEMA;
 use crate::stage::AnyKind;
 
+/// Where the schema of this format is published.
+const ID: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/recipes/schema.json");
 const NAME: &str = "^[a-z0-9_-]+$";
 /// A dotted path to a value.
 const PATH: &str = r"^(recipe|params|models|data|stages|runtime)(\.[^.]+)+$";
@@ -68,6 +70,7 @@ pub fn schema(kinds: &[&'static dyn AnyKind]) -> Value {
         &mut schema,
         &json!({
             "$schema": "http://json-schema.org/draft-07/schema#",
+            "$id": ID,
             "title": "curricle recipe",
             "required": ["schema"],
             "definitions": definitions,
