@@ -127,6 +127,28 @@ fn every_shipped_recipe_is_formatted() {
     assert_eq!((called.code, called.stdout.as_str()), (Some(0), ""), "`curricle fmt` would change these");
 }
 
+/// With the language servers that editors use, where they are installed; `check` has tests of its own.
+#[test]
+#[expect(clippy::print_stderr, reason = "what was left out has to be heard")]
+fn editors_accept_every_shipped_recipe() {
+    for (tool, lint) in [("taplo", &["lint"][..]), ("tombi", &["lint", "--offline", "--error-on-warnings"])] {
+        let known = Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success());
+        if !known {
+            eprintln!("SKIPPED {tool}: it is not installed");
+            continue;
+        }
+        for entry in fs::read_dir(root().join("recipes")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|it| it == "toml") {
+                let output = Command::new(tool).current_dir(root()).args(lint).arg(&path).output().unwrap();
+                let said =
+                    String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+                assert!(output.status.success(), "{tool} on {}:\n{said}", path.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn formatting_changes_files_and_says_so() {
     let dir = tempfile::tempdir().unwrap();

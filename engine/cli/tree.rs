@@ -88,7 +88,12 @@ fn stage(bundle: &Bundle, lead: String, plan: &Plan) -> Row {
                 }
                 0
             }
-            Decision::Reuse | Decision::Share(_) => 1,
+            Decision::Reuse | Decision::Share(_) => {
+                if let (true, Some(adopted)) = (why.is_empty(), step.adopted()) {
+                    why = adopted.to_string();
+                }
+                1
+            }
             Decision::Skip => 2,
         };
         counts[place].2 += 1;

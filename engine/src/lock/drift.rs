@@ -14,7 +14,7 @@ const SHORT: usize = 8;
 pub struct Drift {
     /// `data.mm`, `stages.mrl`.
     pub entry: String,
-    /// `content`, `key`, …; `entry` for one that is new or gone.
+    /// `content`, `key`, `settings`, …; `entry` for one that is new or gone.
     pub what: &'static str,
     /// As locked; none for a new entry.
     pub old: Option<String>,
@@ -25,7 +25,7 @@ pub struct Drift {
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short = |text: &String| match self.what {
-            "content" | "key" => text.chars().take(SHORT).collect(),
+            "content" | "key" | "settings" => text.chars().take(SHORT).collect(),
             _ => text.clone(),
         };
         match (&self.old, &self.new) {
@@ -91,6 +91,10 @@ fn stage(old: &LockedStage, new: &LockedStage, say: &mut Say<'_>) {
     } else if old.version != new.version {
         let spelled = |it: &LockedStage| Some(format!("version {} of `{}`", it.version, it.kind));
         say("kind", spelled(old), spelled(new));
+    }
+    // A key says it all; where one side has none, what the recipe says of the stage can still be compared.
+    if (old.key.is_none() || new.key.is_none()) && old.settings != new.settings {
+        say("settings", Some(old.settings.clone()), Some(new.settings.clone()));
     }
     if new.key.is_some() && old.key != new.key {
         let hex = |it: &LockedStage| it.key.map(|key| key.hex());

@@ -74,6 +74,7 @@ struct InputTable {
 struct StageTable {
     kind: String,
     version: u32,
+    settings: String,
     key: Option<Key>,
 }
 
@@ -98,7 +99,8 @@ impl Lock {
             entries.into_iter().map(|(name, it)| (format!("{section}.{name}"), input(it))).collect::<Vec<_>>()
         };
         let inputs = named("models", file.models).into_iter().chain(named("data", file.data)).collect();
-        let stage = |it: StageTable| LockedStage { kind: it.kind, version: it.version, key: it.key };
+        let stage =
+            |it: StageTable| LockedStage { kind: it.kind, version: it.version, settings: it.settings, key: it.key };
         Ok(Some(Self { inputs, stages: file.stages.into_iter().map(|(name, it)| (name, stage(it))).collect() }))
     }
 
@@ -123,6 +125,7 @@ impl Lock {
         }
         for (name, stage) in &self.stages {
             text += &format!("\n[stages.{}]\nkind = {}\nversion = {}\n", key(name), quoted(&stage.kind), stage.version);
+            text += &format!("settings = {}\n", quoted(&stage.settings));
             match &stage.key {
                 Some(digest) => text += &format!("key = {}\n", quoted(&digest.hex())),
                 None => text += "# its key was not known: something that it depends on was not on this machine\n",

@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 
 pub use drift::Drift;
 pub use file::LockError;
+use serde_json::json;
 
 use crate::fs;
-use crate::graph::{Graph, Input, Origin, StageId};
+use crate::graph::{Graph, Input, Origin, StageId, StageNode};
 use crate::plan::Plan;
-use crate::store::{InputIdentity, Key};
+use crate::store::{InputIdentity, Key, KeyPreimage};
 
 /// What a recipe is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct LockedStage {
     pub kind: String,
     /// The kind's version.
     pub version: u32,
+    /// Digest of all that the recipe says of it: parameters, seed, what is connected and how rows are read. Known everywhere.
+    pub settings: String,
     /// Its key; none if something that it depends on is not on this machine.
     pub key: Option<Key>,
 }
@@ -83,7 +86,8 @@ impl Lock {
             }
             let key = (!incomplete.contains(&node.id)).then_some(step.key);
             let (kind, version) = (step.preimage.kind.clone(), step.preimage.version);
-            lock.stages.insert(node.name.clone(), LockedStage { kind, version, key });
+            let settings = settings(node, &step.preimage);
+            lock.stages.insert(node.name.clone(), LockedStage { kind, version, settings, key });
         }
         lock
     }
@@ -96,7 +100,9 @@ impl Lock {
             input.content = old.inputs.get(name).filter(same).and_then(|it| it.content.clone());
         }
         for (name, stage) in self.stages.iter_mut().filter(|(_, stage)| stage.key.is_none()) {
-            let same = |it: &&LockedStage| it.kind == stage.kind && it.version == stage.version;
+            let same = |it: &&LockedStage| {
+                (&it.kind, it.version, &it.settings) == (&stage.kind, stage.version, &stage.settings)
+            };
             stage.key = old.stages.get(name).filter(same).and_then(|it| it.key);
         }
         self
@@ -151,6 +157,19 @@ fn replace<T: Clone>(old: &mut BTreeMap<String, T>, now: &BTreeMap<String, T>, n
         Some(entry) => drop(old.insert(name.to_owned(), entry.clone())),
         None => drop(old.remove(name)),
     }
+}
+
+fn settings(node: &StageNode, preimage: &KeyPreimage) -> String {
+    let input = |(port, identity): (&String, &InputIdentity)| {
+        let view = match identity {
+            InputIdentity::Stage { .. } => None,
+            InputIdentity::File { view, .. } | InputIdentity::Absent { view, .. } => Some(view),
+        };
+        (port.clone(), json!([node.inputs.get(port).map(|input| &input.reference), view]))
+    };
+    let inputs: BTreeMap<_, _> = preimage.inputs.iter().map(input).collect();
+    let said = json!([preimage.params, preimage.seed, inputs]);
+    blake3::hash(said.to_string().as_bytes()).to_hex().to_string()
 }
 
 /// `data.mm.train` → `data.mm`; none for a stage's output.

@@ -96,6 +96,9 @@ fn what_is_not_here_is_not_known_and_no_drift() {
     assert_eq!((absent.inputs["data.mm"].content.as_ref(), absent.stages["b"].key), (None, None));
     assert!(absent.inputs["data.mm"].moves() && absent.stages["c"].key.is_some());
     assert!(there.drift(&absent).is_empty());
+    let other = said(&absent.drift(&bench.lock(&bench.graph(2.0))));
+    assert_eq!(other.len(), 1, "the edit of a stage is seen although its key is not known");
+    assert!(other[0].starts_with("stages.a: settings "), "{other:?}");
     assert_eq!(absent.clone().keeping(&there), there);
     let drift = said(&absent.drift(&there));
     assert!(drift[0].starts_with("data.mm: content was not known, now "), "{drift:?}");

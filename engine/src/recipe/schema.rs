@@ -1,7 +1,8 @@
 //! Kinds → JSON Schema (draft 7) of a whole recipe, for completion and hover in editors. `check` gives the real messages.
 //!
 //! Shaped for the two common TOML language servers: an absolute `$id`, `patternProperties` instead of `propertyNames`, and a
-//! stage's parameters chosen by `if`/`then` on `kind`, because `oneOf` turns every typo into "matches no schema".
+//! stage's parameters chosen by `if`/`then` on `kind`, because `oneOf` turns every typo into "matches no schema". No key of an
+//! entry is required: what a file leaves out may stand in what it extends, or in what a scale is laid over.
 
 use serde_json::{Map, Value, json};
 
@@ -50,7 +51,7 @@ pub fn schema(kinds: &[&'static dyn AnyKind]) -> Value {
             "description": { "type": "string" },
             "seed": { "type": "integer", "minimum": 0, "default": 0, "description": "Root of all randomness." },
         }), &[]),
-        "params": { "type": "object", "description": "Values that the rest of the recipe names: `${params.NAME}`." },
+        "params": { "type": "object", "additionalProperties": true, "description": "Values that the rest of the recipe names: `${params.NAME}`." },
         "models": named(&model(), "Models from outside."),
         "data": named(&data(), "Rows from outside."),
         "stages": named(&json!({ "$ref": "#/definitions/stage" }), "What is done. An input is an edge of the graph."),
@@ -96,7 +97,7 @@ fn stage(kinds: &[&'static dyn AnyKind], rules: &[Value]) -> Value {
             "after": strings("Stages that only have to be over first."),
             "description": { "type": "string" },
         }),
-        &["kind"],
+        &[],
     );
     merge(&mut stage, &json!({ "allOf": rules }));
     stage
@@ -127,7 +128,7 @@ fn model() -> Value {
                 },
             }), &[]),
         }),
-        &["source"],
+        &[],
     )
 }
 
@@ -159,7 +160,7 @@ fn data() -> Value {
                 "pixels": { "type": "integer", "minimum": 1, "description": "For estimates: pixels of an image." },
             }), &[]),
         }),
-        &["source"],
+        &[],
     )
 }
 
