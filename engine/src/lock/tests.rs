@@ -19,7 +19,7 @@ impl Bench {
 
     fn graph(&self, lr: f64) -> Graph {
         let rows = self.dir.path().join("rows.jsonl").display().to_string();
-        let renamed = |node: &mut crate::graph::StageNode| {
+        let renamed = |node: &mut StageNode| {
             if let Some(input) = node.inputs.get_mut("data") {
                 input.reference = "data.mm.train".into();
             }

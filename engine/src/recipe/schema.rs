@@ -182,7 +182,7 @@ fn variation() -> Value {
     let seed = json!({ "type": "integer", "minimum": 0 });
     let paths = |value: Value, description: &str| json!({ "type": "object", "description": description, "patternProperties": { PATH: value }, "additionalProperties": false });
     let values = json!({ "type": "array", "minItems": 1 });
-    let cells = |description: &str| json!({ "type": "array", "items": paths(json!({}), "Values by dotted path."), "description": description });
+    let cells = |description: &str| json!({ "type": "array", "items": paths(json!({ "additionalProperties": true }), "Values by dotted path."), "description": description });
     let mut matrix = paths(values.clone(), "Values by dotted path, every combination: `\"params.lr\" = [1e-6, 2e-6]`.");
     merge(
         &mut matrix,
@@ -194,7 +194,7 @@ fn variation() -> Value {
     let ablation = closed(
         &json!({
             "description": { "type": "string" },
-            "set": paths(json!({}), "Values by dotted path; each replaces the whole of what stands there."),
+            "set": paths(json!({ "additionalProperties": true }), "Values by dotted path; each replaces the whole of what stands there."),
             "unset": strings("Dotted paths to remove; with a stage goes what needs it."),
             "each": paths(values, "Values by dotted path, one arm for each."),
             "chain": strings("Stages whose models follow each other, in the order of the recipe."),
