@@ -31,7 +31,7 @@ pub fn run(args: &PlanArgs, revision: &str, checked: &Checked, new: &Plan, paint
         let graph = check(&recipe, KINDS)?.graph;
         plan::make(&graph, &Store::open(&args.store.store), &SelectArgs::default())?
     } else {
-        Plan { recipe: new.recipe.clone(), steps: Vec::new() }
+        Plan { steps: Vec::new(), ..new.clone() }
     };
     let effects = effects(&old, new, &checked.graph);
     if args.json {
