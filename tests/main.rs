@@ -12,6 +12,7 @@ mod generate;
 mod grade;
 mod health;
 mod lock;
+mod mutate;
 mod resume;
 mod reuse;
 mod reward;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::expand::{self, Draft};
+use super::facts::Seen;
 use super::resolve::{self, Decoded, Edge, From, World};
 use super::{Checked, Graph, Input, Origin, StageId, StageNode, family, order, params, shared};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, suggest};
@@ -17,10 +18,11 @@ use crate::stage::{AnyKind, ArtifactType, PortTypes, Problem, ProblemAt, Role, R
 /// Every mistake, if there is one that is an error; warnings and notes come along either way.
 pub fn check(recipe: &Recipe, kinds: &[&'static dyn AnyKind]) -> Result<Checked, Diagnostics> {
     let mut mistakes = recipe.mistakes.clone();
-    let mut graph = Checker::new(recipe, kinds, &mut mistakes).graph(&mut mistakes);
+    let disk = Seen::default();
+    let mut graph = Checker::new(recipe, kinds, &disk, &mut mistakes).graph(&mut mistakes);
     // Arms differ little: while the recipe as written is wrong, most would repeat what is wrong with it.
     if graph.is_some() && mistakes.iter().all(|mistake| mistake.severity != Severity::Error) {
-        graph = family::family(recipe, kinds, &mut mistakes).or(graph);
+        graph = family::family(recipe, kinds, &disk, &mut mistakes).or(graph);
     }
     let failed = mistakes.iter().any(|mistake| mistake.severity == Severity::Error);
     if failed {
@@ -44,12 +46,17 @@ pub(super) struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(recipe: &'a Recipe, kinds: &[&'static dyn AnyKind], mistakes: &mut Vec<Diagnostic>) -> Self {
+    pub(super) fn new(
+        recipe: &'a Recipe,
+        kinds: &[&'static dyn AnyKind],
+        disk: &Seen,
+        mistakes: &mut Vec<Diagnostic>,
+    ) -> Self {
         let drafts = expand::expand(recipe, mistakes);
         let names = expand::names(&drafts);
         let by_name: BTreeMap<_, _> = kinds.iter().map(|kind| (kind.name(), *kind)).collect();
         let decoded: Vec<_> = drafts.iter().map(|draft| decode(draft, &by_name, mistakes)).collect();
-        let mut world = World::new(recipe, mistakes);
+        let mut world = World::new(recipe, disk, mistakes);
         let mut edges = Vec::with_capacity(drafts.len());
         let mut after = Vec::with_capacity(drafts.len());
         for own in 0..drafts.len() {

@@ -8,11 +8,38 @@ mod tokenizer;
 pub(super) use data::data;
 pub(super) use model::model;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
 use super::Origin;
 use crate::diagnostic::Diagnostic;
 use crate::fs;
 use crate::recipe::{Location, Span};
-use crate::stage::{DataView, Fact, Said};
+use crate::stage::{DataView, Fact, Said, Tokenizer};
+
+/// What was read, so that the arms of a recipe read each file once.
+#[derive(Default)]
+pub(super) struct Seen {
+    tokenizers: Once<Result<Arc<Tokenizer>, String>>,
+    rows: Once<Option<data::Head>>,
+}
+
+struct Once<T>(RefCell<BTreeMap<PathBuf, Rc<T>>>);
+
+impl<T> Default for Once<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T> Once<T> {
+    fn get(&self, path: &Path, read: impl FnOnce(&Path) -> T) -> Rc<T> {
+        Rc::clone(self.0.borrow_mut().entry(path.to_owned()).or_insert_with(|| Rc::new(read(path))))
+    }
+}
 
 /// A model or data set from outside.
 pub(super) struct Outside<T> {

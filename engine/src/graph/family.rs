@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::check::Checker;
+use super::facts::Seen;
 use super::{Arm, Graph, Origin, StageId, StageNode};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::recipe::Recipe;
@@ -12,7 +13,12 @@ use crate::vary::{self, Spec};
 
 /// The graph of every arm that fits together; none for a recipe without variation. What is wrong with an arm written out
 /// by hand is an error; one that an arrangement thought up is left out, with a warning.
-pub(super) fn family(recipe: &Recipe, kinds: &[&'static dyn AnyKind], mistakes: &mut Vec<Diagnostic>) -> Option<Graph> {
+pub(super) fn family(
+    recipe: &Recipe,
+    kinds: &[&'static dyn AnyKind],
+    disk: &Seen,
+    mistakes: &mut Vec<Diagnostic>,
+) -> Option<Graph> {
     let mut specs = vary::arms(recipe);
     if specs.is_empty() {
         return None;
@@ -28,7 +34,7 @@ pub(super) fn family(recipe: &Recipe, kinds: &[&'static dyn AnyKind], mistakes: 
         }
         let arm = spec.recipe(recipe);
         let mut found = arm.mistakes.clone();
-        let graph = Checker::new(&arm, kinds, &mut found).graph(&mut found);
+        let graph = Checker::new(&arm, kinds, disk, &mut found).graph(&mut found);
         let (errors, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|one| one.severity == Severity::Error);
         let Some(graph) = graph.filter(|_| errors.is_empty()) else {
             failed.push(spec.label.variant.clone());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Origin;
 use super::expand::{Draft, Names};
-use super::facts::{self, Outside};
+use super::facts::{self, Outside, Seen};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::recipe::{At, DataEntry, Recipe};
 use crate::stage::{AnyKind, AnyStage, ArtifactKind, ArtifactType, DataType, Fact, InputPort, ModelType, Ports, Said};
@@ -41,9 +41,11 @@ pub(super) struct World<'a> {
 
 impl<'a> World<'a> {
     /// Looks at everything.
-    pub fn new(recipe: &'a Recipe, mistakes: &mut Vec<Diagnostic>) -> Self {
-        let models = recipe.models.iter().map(|(name, entry)| (name.as_str(), facts::model(entry, mistakes))).collect();
-        let data = recipe.data.iter().map(|(name, entry)| (name.as_str(), facts::data(entry, mistakes))).collect();
+    pub fn new(recipe: &'a Recipe, disk: &Seen, mistakes: &mut Vec<Diagnostic>) -> Self {
+        let models = recipe.models.iter();
+        let models = models.map(|(name, entry)| (name.as_str(), facts::model(entry, disk, mistakes))).collect();
+        let data = recipe.data.iter();
+        let data = data.map(|(name, entry)| (name.as_str(), facts::data(entry, disk, mistakes))).collect();
         Self { recipe, models, data, used: BTreeSet::new() }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{Outside, origin, settle, unverified};
+use super::{Outside, Seen, origin, settle, unverified};
 use crate::diagnostic::{Diagnostic, Severity, suggest};
 use crate::fs;
 use crate::recipe::{DataEntry, Location, ROW_FIELDS, Span};
@@ -15,7 +15,11 @@ use crate::stage::{Answers, DataType, DataView, Fact, Said};
 const HEAD: u64 = 1 << 18;
 
 /// Looks at a data set; none if its source is missing or wrong.
-pub(in super::super) fn data(entry: &DataEntry, mistakes: &mut Vec<Diagnostic>) -> Option<Outside<DataType>> {
+pub(in super::super) fn data(
+    entry: &DataEntry,
+    disk: &Seen,
+    mistakes: &mut Vec<Diagnostic>,
+) -> Option<Outside<DataType>> {
     let source = entry.source.as_ref()?;
     let title = format!("data.{}", entry.name.value);
     let place = origin(&source.value, entry.view.clone());
@@ -28,8 +32,8 @@ pub(in super::super) fn data(entry: &DataEntry, mistakes: &mut Vec<Diagnostic>) 
             mistakes.push(unverified(&title, source.span, "is not there", entry.assumes()));
             entry.assume.clone()
         }
-        Location::File(path) => match Head::read(path) {
-            Some(head) => Rows { entry, title: &title, span: source.span, head: &head }.read(mistakes),
+        Location::File(path) => match disk.rows.get(path, Head::read).as_ref() {
+            Some(head) => Rows { entry, title: &title, span: source.span, head }.read(mistakes),
             None => entry.assume.clone(),
         },
     };
@@ -47,7 +51,7 @@ pub(in super::super) fn data(entry: &DataEntry, mistakes: &mut Vec<Diagnostic>) 
 }
 
 /// The first rows of a file.
-struct Head {
+pub(super) struct Head {
     rows: Vec<Map<String, Value>>,
     /// Are they all rows?
     whole: bool,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Outside, origin, settle, tokenizer, unverified};
+use super::{Outside, Seen, origin, settle, tokenizer, unverified};
 use crate::diagnostic::Diagnostic;
 use crate::fs;
 use crate::recipe::{Location, ModelEntry, Span};
@@ -16,7 +16,11 @@ use crate::stage::{Adapter, DataView, Fact, Licence, ModelType, Pixels, Said};
 const EMBEDDINGS: [&str; 2] = ["model.embed_tokens.weight", "model.language_model.embed_tokens.weight"];
 
 /// Looks at a model; none if its source is missing or wrong.
-pub(in super::super) fn model(entry: &ModelEntry, mistakes: &mut Vec<Diagnostic>) -> Option<Outside<ModelType>> {
+pub(in super::super) fn model(
+    entry: &ModelEntry,
+    disk: &Seen,
+    mistakes: &mut Vec<Diagnostic>,
+) -> Option<Outside<ModelType>> {
     let source = entry.source.as_ref()?;
     let title = format!("models.{}", entry.name.value);
     let place = origin(&source.value, DataView::default());
@@ -31,7 +35,7 @@ pub(in super::super) fn model(entry: &ModelEntry, mistakes: &mut Vec<Diagnostic>
             entry.assume.clone()
         }
         Location::File(path) => {
-            Folder { path, span: source.span, title: &title }.read(entry.assume.clone(), mistakes)?
+            Folder { path, disk, span: source.span, title: &title }.read(entry.assume.clone(), mistakes)?
         }
     };
     if !mistakes[known..].iter().any(|one| one.code == "model") {
@@ -43,6 +47,7 @@ pub(in super::super) fn model(entry: &ModelEntry, mistakes: &mut Vec<Diagnostic>
 /// A model's folder that is there.
 struct Folder<'a> {
     path: &'a Path,
+    disk: &'a Seen,
     /// Where the recipe names it.
     span: Span,
     title: &'a str,
@@ -121,23 +126,24 @@ impl Folder<'_> {
             model.precision = self.fact("config.json", Some(method.to_uppercase()));
         }
         let template = tokenizer::template(self.path);
-        match tokenizer::tokenizer(self.path) {
+        let read = |path: &Path| tokenizer::tokenizer(path).map(Arc::new);
+        match &*self.disk.tokenizers.get(self.path, read) {
             Err(cause) => {
                 let message = format!("`{}` has no tokenizer: its `tokenizer.json` can't be read", self.title);
                 let help =
                     "save the tokenizer in the same folder, as a fast tokenizer: `tokenizer.save_pretrained(FOLDER)`";
-                mistakes.push(Diagnostic::error("model", message).at(self.span, cause).help(help));
+                mistakes.push(Diagnostic::error("model", message).at(self.span, cause.as_str()).help(help));
             }
             Ok(tokenizer) => {
                 model.template = self.fact("tokenizer_config.json", Some(template.is_some()));
-                if let Some(token) = template.as_deref().and_then(|text| tokenizer::foreign_token(text, &tokenizer)) {
+                if let Some(token) = template.as_deref().and_then(|text| tokenizer::foreign_token(text, tokenizer)) {
                     let message = format!("the chat template of `{}` is not made for its tokenizer", self.title);
                     let label =
                         format!("the template writes `{token}`, which `tokenizer.json` does not know as a token");
                     let help = "take the template of the model that the tokenizer comes from, or add the token";
                     mistakes.push(Diagnostic::error("model", message).at(self.span, label).help(help));
                 }
-                model.tokenizer = self.fact("tokenizer.json", Some(Arc::new(tokenizer)));
+                model.tokenizer = self.fact("tokenizer.json", Some(Arc::clone(tokenizer)));
             }
         }
         self.weights(&mut model, mistakes);
