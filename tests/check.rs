@@ -181,3 +181,51 @@ fn kinds_describe_their_ports_and_parameters() {
         assert!(called.stdout.contains(part), "no `{part}` in:\n{}", called.stdout);
     }
 }
+
+/// Two tests with questions of the training file; one of them is waived.
+#[cfg(feature = "rows")]
+#[test]
+fn rows_that_are_learned_from_and_measured_on_are_found_by_looking() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = |prompt: &str| format!("{{\"prompt\": \"{prompt}\", \"answer\": \"5\"}}\n");
+    let practice = line("What is 2 + 3?") + &line("What is 1 + 4?") + &line("What is 3 + 2?");
+    fs::write(dir.path().join("practice.jsonl"), practice).unwrap();
+    fs::write(dir.path().join("exam.jsonl"), line("What is 7 - 2?") + &line("what is 2 + 3")).unwrap();
+    fs::write(dir.path().join("old.jsonl"), line("What is 1 + 4?")).unwrap();
+    let model = gallery().join("files/model");
+    let recipe = format!(
+        r#"schema = 1
+[models.base]
+source = "file:{}"
+[data.practice]
+source = "file:practice.jsonl"
+[data.exam]
+source = "file:exam.jsonl"
+role   = "eval"
+[data.old]
+source = "file:old.jsonl"
+role   = "eval"
+waive  = {{ practice = "only to compare with last year" }}
+[stages.cold_start]
+kind   = "sft"
+inputs = {{ model = "models.base", data = "data.practice" }}
+[stages.score]
+kind   = "evaluate"
+each   = ["exam", "old"]
+inputs = {{ model = "cold_start.model", data = "data.${{each}}" }}
+"#,
+        model.display()
+    );
+    fs::write(dir.path().join("recipe.toml"), recipe).unwrap();
+    assert_eq!(curricle(dir.path(), &["check", "recipe.toml"]).code, Some(0), "types alone show nothing");
+    let called = curricle(dir.path(), &["check", "--leaks", "recipe.toml"]);
+    assert_eq!(called.code, Some(3), "{}", called.stderr);
+    for part in [
+        "error[leak]: 1 of 2 rows of `data.exam` is in `data.practice`",
+        "the same item (what is 2 + 3)",
+        "`waive = { practice = \"…\" }` in `[data.exam]`",
+        "warning[leak]: 1 of 1 rows of `data.old` is in `data.practice`: waived",
+    ] {
+        assert!(called.stderr.contains(part), "no `{part}` in:\n{}", called.stderr);
+    }
+}

@@ -178,7 +178,7 @@ fn a_damaged_recipe_is_refused_with_a_place_and_never_panics() {
         let Err((text, _, list)) = found else { continue };
         refused += 1;
         let errors: Vec<_> = list.iter().filter(|one| one.severity == Severity::Error).collect();
-        assert!(!errors.is_empty(), "seed {seed} is refused without an error:\n{text}");
+        assert!(!errors.is_empty(), "seed {seed} is refused without an error:\n{text}\n{damaged}");
         for error in errors {
             assert!(!error.labels.is_empty(), "seed {seed} is refused without a place:\n{text}\n{damaged}");
         }

@@ -1,5 +1,7 @@
 //! When are two items the same, and which items are spoken for? Knows identities, not what they stand for.
 
+pub mod search;
+
 use std::collections::BTreeSet;
 
 use crate::rows::Row;

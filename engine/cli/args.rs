@@ -170,6 +170,9 @@ pub struct CheckArgs {
     pub locked: bool,
     #[command(flatten)]
     pub store: StoreArgs,
+    /// Look into the rows that are there: none that is measured on may also be learned from.
+    #[arg(long)]
+    pub leaks: bool,
     /// How to print what was found.
     #[arg(long, value_enum, default_value_t = CheckFormat::Human, value_name = "FORMAT", conflicts_with = "json")]
     pub format: CheckFormat,

@@ -24,7 +24,13 @@ pub fn run(args: &CheckArgs, paint: Paint) -> Result<Exit, Failure> {
     for (recipe, scale) in args.recipes.iter().flat_map(|recipe| scales(recipe, args)) {
         let mut layers = args.layers.clone();
         layers.set.extend(scale.iter().map(|scale| format!("scale={scale}")));
-        let result = load(recipe, &layers, args.strict);
+        let mut result = load(recipe, &layers, args.strict);
+        if args.leaks {
+            result = match result {
+                Ok((recipe, checked)) => leaks(recipe, checked, paint)?,
+                wrong @ Err(_) => wrong,
+            };
+        }
         match &result {
             Err(_) => exit = Exit::Invalid,
             Ok((_, checked)) if args.locked => {
@@ -106,6 +112,27 @@ fn load(recipe: &Path, layers: &LayerArgs, strict: bool) -> Loaded {
         return Err(checked.warnings.strict());
     }
     Ok((recipe, checked))
+}
+
+/// Looks into the rows of a sound recipe.
+#[cfg(feature = "rows")]
+fn leaks(recipe: Recipe, checked: Checked, paint: Paint) -> Result<Loaded, Failure> {
+    let found =
+        curricle_stages::leaks::find(&checked.graph).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    for reference in &found.unseen {
+        paint.complain(&format!("not looked into for leaks, since its rows are not there: `{reference}`"));
+    }
+    let warnings = checked.warnings.with(graph::leaks(&recipe, &found.leaks));
+    if warnings.count(Severity::Error) > 0 {
+        return Ok(Err(warnings));
+    }
+    Ok(Ok((recipe, Checked { graph: checked.graph, warnings })))
+}
+
+#[cfg(not(feature = "rows"))]
+fn leaks(_: Recipe, _: Checked, _: Paint) -> Result<Loaded, Failure> {
+    let why = "this build of curricle reads no rows; build with the default features, or `--features rows`";
+    Err(Failure::new(Exit::Failed, why))
 }
 
 fn describe(name: &str, result: Loaded, paint: Paint) {

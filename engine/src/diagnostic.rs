@@ -171,6 +171,13 @@ impl Diagnostics {
         self.list.iter().filter(|one| one.severity == severity).count()
     }
 
+    /// The same and more, in order.
+    #[must_use]
+    pub fn with(mut self, more: Vec<Diagnostic>) -> Self {
+        self.list.extend(more);
+        Self::new(self.sources, self.list)
+    }
+
     /// Turns notes into errors: what can't be verified doesn't pass.
     #[must_use]
     pub fn strict(mut self) -> Self {

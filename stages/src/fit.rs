@@ -130,8 +130,9 @@ pub fn completion(max_new_tokens: usize, inputs: &PortTypes, problems: &mut Prob
     room("data", "max_new_tokens", max_new_tokens, (limit, &model.max_length), inputs, problems);
 }
 
-/// Rows to learn from, at most `max_length` tokens each, fit the model's positions.
-pub fn length(port: &str, max_length: Option<usize>, inputs: &PortTypes, problems: &mut Problems) {
+/// Rows to learn from, at most `max_length` tokens each, fit the model's positions; `whole` where longer ones are neither cut
+/// nor left out.
+pub fn length(port: &str, max_length: Option<usize>, whole: bool, inputs: &PortTypes, problems: &mut Problems) {
     let Some(model) = inputs.model("model") else { return };
     let limit = model.max_length.get().copied();
     if let (Some(wanted), Some(limit), "data") = (max_length, limit, port)
@@ -139,7 +140,7 @@ pub fn length(port: &str, max_length: Option<usize>, inputs: &PortTypes, problem
     {
         problems.param("max_length", format!("{wanted} is too long: the model's positions end at {limit}"), "");
         problems.see(&model.max_length, format!("positions end at {limit}"));
-    } else if let Some(length) = max_length.or(limit) {
+    } else if let Some(length) = max_length.or(limit).filter(|_| whole) {
         let said = if max_length.is_some() { &Fact::default() } else { &model.max_length };
         room(port, "max_length", 0, (length, said), inputs, problems);
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use curricle_datasets::{Row, RowsView, fs, rows};
-use curricle_engine::stage::{InputArtifact, StageError};
+use curricle_engine::stage::{DataView, InputArtifact, StageError};
 
 /// Files of a model folder that travel with the weights, where they are there.
 const COMPANIONS: [&str; 12] = [
@@ -23,7 +23,11 @@ const COMPANIONS: [&str; 12] = [
 
 /// The rows behind a data port, read as the recipe says.
 pub fn rows(input: &InputArtifact) -> Result<Vec<Row>, StageError> {
-    let view = &input.view;
+    load(&input.path, &input.view)
+}
+
+/// The rows of a file or folder, read as a recipe says.
+pub fn load(path: &Path, view: &DataView) -> Result<Vec<Row>, StageError> {
     let view = RowsView {
         columns: view.columns.clone(),
         answer_marker: view.answer_marker.clone(),
@@ -32,7 +36,7 @@ pub fn rows(input: &InputArtifact) -> Result<Vec<Row>, StageError> {
         split: view.split.clone(),
         limit: view.limit,
     };
-    rows::load(&input.path, &view).map_err(|error| StageError::Failed(error.to_string()))
+    rows::load(path, &view).map_err(|error| StageError::Failed(error.to_string()))
 }
 
 /// Rows with an instruction after every prompt, joined as the released `math_format.jinja` joins them.

@@ -23,9 +23,11 @@ mod fit;
 pub mod health;
 #[cfg(feature = "compute")]
 pub mod infer;
-#[cfg(feature = "compute")]
+#[cfg(feature = "rows")]
 pub mod inputs;
 pub mod kinds;
+#[cfg(feature = "rows")]
+pub mod leaks;
 pub mod model;
 pub mod prompt;
 pub mod rl;

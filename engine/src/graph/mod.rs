@@ -7,6 +7,7 @@ mod check;
 mod expand;
 mod facts;
 mod family;
+mod leaks;
 mod order;
 mod params;
 pub mod render;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use check::check;
+pub use leaks::{Leak, leaks};
 
 use crate::diagnostic::Diagnostics;
 use crate::stage::{AnyKind, AnyStage, ArtifactType, DataView, Extent, PortTypes, Ports, Runtime};

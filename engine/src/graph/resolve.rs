@@ -46,6 +46,12 @@ impl<'a> World<'a> {
         let models = models.map(|(name, entry)| (name.as_str(), facts::model(entry, disk, mistakes))).collect();
         let data = recipe.data.iter();
         let data = data.map(|(name, entry)| (name.as_str(), facts::data(entry, disk, mistakes))).collect();
+        for entry in recipe.data.values() {
+            for (name, reason) in entry.waive.iter().filter(|(name, _)| !recipe.data.contains_key(*name)) {
+                let help = suggest(name, "`[data]` has", recipe.data.keys().map(String::as_str));
+                mistakes.push(unknown(reason, format!("there is no data set `{name}`"), help));
+            }
+        }
         Self { recipe, models, data, used: BTreeSet::new() }
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct DataEntry {
     pub places: Places,
     /// May it be trained on?
     pub role: At<Role>,
+    /// Why rows that are also in another entry do no harm, by its name.
+    pub waive: BTreeMap<String, At<String>>,
     /// What `check` may assume of rows that it can't see, and their declared licence.
     pub assume: DataType,
     /// What estimates may assume of them besides.
@@ -118,6 +120,7 @@ impl Reader<'_> {
         let answer_marker = fields.string("answer_marker").map(|at| at.value);
         let (group_by, limit) = (fields.string("group_by"), fields.count("limit"));
         let licence = fields.string("licence");
+        let waive = fields.table("waive");
         fields.finish();
         let mut places = Places {
             group_by: group_by.as_ref().map(|at| at.span),
@@ -152,9 +155,10 @@ impl Reader<'_> {
             (assume, extent) = self.assumed_rows(&title, assumed);
         }
         assume.licence = fact(licence);
+        let waive = waive.map(|waive| self.waived(&title, waive.value)).unwrap_or_default();
         let role = self.role(role, name.span);
         let source = self.location(&title, &name, table, source, revision);
-        DataEntry { name, source, view, places, role, assume, extent }
+        DataEntry { name, source, view, places, role, waive, assume, extent }
     }
 
     fn assumed_rows(&mut self, title: &str, table: &Table) -> (DataType, Option<Arc<Extent>>) {
@@ -214,6 +218,23 @@ impl Reader<'_> {
             }
         }
         columns
+    }
+
+    fn waived(&mut self, title: &str, table: &Table) -> BTreeMap<String, At<String>> {
+        let mut reasons = BTreeMap::new();
+        for (name, entry) in table.in_order() {
+            match &entry.value.value {
+                Node::String(reason) if !reason.trim().is_empty() => {
+                    reasons.insert(name.to_owned(), At::new(reason.clone(), entry.value.span));
+                }
+                _ => {
+                    let message = format!("`waive` of {title} gives no reason for `{name}`");
+                    let help = format!("say why it does no harm: `{name} = \"…\"`");
+                    self.mistakes.push(Diagnostic::error("wrong-type", message).at(entry.value.span, "").help(help));
+                }
+            }
+        }
+        reasons
     }
 
     fn row_field(&mut self, field: &str, span: Span) {

@@ -258,7 +258,15 @@ impl Reader<'_> {
             let port = At::new(port.to_owned(), entry.key);
             // An empty reference stands for one that was already reported.
             let reference = match &entry.value.value {
-                Node::String(reference) => reference.clone(),
+                Node::String(reference) => {
+                    if reference.is_empty() {
+                        let message = format!("input `{}` of {title} names nothing", port.value);
+                        let help = "write `STAGE.PORT`, `models.NAME`, `data.NAME` or `data.NAME.SPLIT`, or remove it";
+                        let empty = Diagnostic::error("wrong-type", message).at(entry.value.span, "");
+                        self.mistakes.push(empty.help(help));
+                    }
+                    reference.clone()
+                }
                 Node::Invalid => String::new(),
                 other => {
                     let message = format!("an input is a reference in quotes, not {}", other.type_name());

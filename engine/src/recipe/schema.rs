@@ -149,6 +149,10 @@ fn data() -> Value {
                 "description": "Share of each split; they add up to 1.",
             },
             "limit": { "type": "integer", "minimum": 0, "description": "Takes at most this many rows." },
+            "waive": {
+                "type": "object", "additionalProperties": { "type": "string" },
+                "description": "Name of other data = why it does no harm that rows are in both.",
+            },
             "role": { "enum": ["train", "eval"], "default": "train", "description": "`eval` may never reach training." },
             "assume": closed(&json!({
                 "images": { "type": "boolean", "description": "Do rows carry images?" },

@@ -238,7 +238,7 @@ impl StageKind for Sft {
             fit::images(port, inputs, problems);
             fit::lacks(data, port, &["prompt"], "to answer", problems);
             fit::lacks(data, port, &["answer", "response"], "to learn from", problems);
-            fit::length(port, params.max_length, inputs, problems);
+            fit::length(port, params.max_length, params.too_long == TooLong::Refuse, inputs, problems);
         }
         fit::frozen(&params.freeze, inputs, problems);
         if params.early_stop.as_ref().is_some_and(|stop| stop.metric == Watched::ValLoss)

@@ -4,6 +4,8 @@
 //! Hu et al. 2021 (arXiv 2106.09685); names and defaults of the parameters are PEFT's `LoraConfig`'s, with two exceptions:
 //! a pattern may hold `*`, and without `targets` every linear layer of the language model is adapted.
 
+use std::sync::LazyLock;
+
 use curricle_engine::stage::{Adapter, Fact, ModelType, Problems};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -132,10 +134,13 @@ fn part(layer: &str) -> Part {
 }
 
 /// Names of the linear layers that some model of this architecture has.
-fn layers() -> Vec<String> {
-    let text = (0..DEEPEST).flat_map(|layer| TEXT.map(|name| format!("model.layers.{layer}.{name}")));
-    let vision = (0..DEEPEST).flat_map(|block| VISION.map(|name| format!("visual.blocks.{block}.{name}")));
-    text.chain(vision).chain(SINGLE.map(str::to_owned)).collect()
+fn layers() -> &'static [String] {
+    static LAYERS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let text = (0..DEEPEST).flat_map(|layer| TEXT.map(|name| format!("model.layers.{layer}.{name}")));
+        let vision = (0..DEEPEST).flat_map(|block| VISION.map(|name| format!("visual.blocks.{block}.{name}")));
+        text.chain(vision).chain(SINGLE.map(str::to_owned)).collect()
+    });
+    &LAYERS
 }
 
 /// Is `target` the name, or its end after a dot? Names in memory (`model.language_model.…`) count as well.

@@ -1,0 +1,276 @@
+//! Rows that are learned from, held against rows that are kept apart: which are the same, and what shows it? Knows neither
+//! recipes nor what the rows are for.
+//!
+//! | the same | when |
+//! | --- | --- |
+//! | item | equal words of prompt, and no image on either side; ids of two sources may be equal by chance |
+//! | group | equal groups, where the caller says that they mean the same |
+//! | image | equal bytes; or upright and small, at most 10 of 256 steps from pixel to pixel differ (difference hash) |
+//! | text | half of the prompt's words, in runs of 13, stand in the other row |
+//!
+//! Runs of words and images that many of the kept rows share, such as instructions and blank pages, show nothing and are
+//! not counted. 13 words as in the GPT-3 paper (arXiv 2005.14165, appendix C).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use crate::resize;
+use crate::rows::Row;
+use crate::{fs, image};
+
+/// Words of a run.
+const RUN: usize = 13;
+/// Share of a prompt's words that have to be in the other row.
+const SHARE: f64 = 0.5;
+/// Steps of a difference hash that may differ.
+const STEPS: u32 = 10;
+/// Side of the picture that a difference hash is taken of.
+const SIDE: usize = 16;
+/// Steps that are smaller are noise of the compression.
+const NOISE: i32 = 4;
+
+/// How two rows are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Same {
+    /// The same item.
+    Item,
+    /// Items of one group.
+    Group,
+    /// The same file of an image.
+    Image,
+    /// Images that look the same.
+    Look,
+    /// Long runs of the same words.
+    Text,
+}
+
+impl Same {
+    /// In words: `the same image`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Item => "the same item",
+            Self::Group => "the same group",
+            Self::Image => "the same image",
+            Self::Look => "an image that looks the same",
+            Self::Text => "the same words",
+        }
+    }
+}
+
+/// Two rows that are the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// Id of the row that is learned from.
+    pub learned: String,
+    /// Id of the row that is kept apart.
+    pub kept: String,
+    /// How they are the same.
+    pub same: Same,
+    /// What shows it: the group, the image's file, the words.
+    pub shown: String,
+}
+
+/// What an image shows of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Look {
+    bytes: [u8; 32],
+    /// Is the left of two neighbours the lighter one?
+    steps: [u64; SIDE * SIDE / 64],
+}
+
+impl Look {
+    /// None for a file that can't be read: reading rows for training says so.
+    fn of(path: &Path) -> Option<Self> {
+        let bytes = *blake3::hash(&fs::read(path).ok()?).as_bytes();
+        let small = resize::bicubic(image::decode(path).ok()?, SIDE + 1, SIDE);
+        let grey = |at: usize| small.pixels[3 * at..3 * at + 3].iter().map(|value| i32::from(*value)).sum::<i32>();
+        let mut steps = [0; SIDE * SIDE / 64];
+        for row in 0..SIDE {
+            for column in 0..SIDE {
+                let (at, bit) = (row * (SIDE + 1) + column, row * SIDE + column);
+                steps[bit / 64] |= u64::from(grey(at) > grey(at + 1) + NOISE) << (bit % 64);
+            }
+        }
+        Some(Self { bytes, steps })
+    }
+
+    fn apart(&self, other: &Self) -> u32 {
+        self.steps.iter().zip(&other.steps).map(|(a, b)| (a ^ b).count_ones()).sum()
+    }
+}
+
+/// Looks of images, each taken once.
+#[derive(Debug, Default)]
+pub struct Looks(BTreeMap<std::path::PathBuf, Option<Look>>);
+
+impl Looks {
+    fn see(&mut self, rows: &[Row]) {
+        let images: BTreeSet<_> =
+            rows.iter().flat_map(|row| &row.images).filter(|path| !self.0.contains_key(*path)).collect();
+        let seen: Vec<_> = images.into_par_iter().map(|path| (path.clone(), Look::of(path))).collect();
+        self.0.extend(seen);
+    }
+
+    fn of<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = (&'a Path, Look)> {
+        row.images.iter().filter_map(|path| Some((path.as_path(), (*self.0.get(path)?)?)))
+    }
+}
+
+/// Finds the rows of `kept` that are in `learned`, each with a row that shows it, in the order of `kept`. `groups` says whether
+/// equal groups of both are one group.
+pub fn search(learned: &[Row], kept: &[Row], groups: bool, looks: &mut Looks) -> Vec<Pair> {
+    looks.see(learned);
+    looks.see(kept);
+    let index = Index::new(learned, kept, groups, looks);
+    kept.iter().filter_map(|row| index.same(row)).collect()
+}
+
+/// Rows that are learned from, by all that may show one of them again.
+struct Index<'a> {
+    learned: &'a [Row],
+    looks: &'a Looks,
+    groups: HashMap<&'a str, usize>,
+    prompts: HashMap<String, usize>,
+    bytes: HashMap<[u8; 32], usize>,
+    /// Looks that few of the kept rows share.
+    seen: Vec<(Look, usize)>,
+    /// Rows that hold a run of words that few of the kept rows share.
+    runs: HashMap<u64, Vec<usize>>,
+    /// How many of the kept rows hold a run, or an image.
+    common: HashMap<u64, usize>,
+    most: usize,
+}
+
+impl<'a> Index<'a> {
+    fn new(learned: &'a [Row], kept: &[Row], groups: bool, looks: &'a Looks) -> Self {
+        let mut common: HashMap<u64, usize> = HashMap::new();
+        for row in kept {
+            let runs = runs(&words(&row.prompt)).into_iter().map(|(hash, _)| hash);
+            let images = looks.of(row).map(|(_, look)| image_key(&look));
+            for key in runs.chain(images).collect::<BTreeSet<_>>() {
+                *common.entry(key).or_default() += 1;
+            }
+        }
+        let most = 2.max(kept.len() / 100);
+        let mut index = Self {
+            learned,
+            looks,
+            groups: HashMap::new(),
+            prompts: HashMap::new(),
+            bytes: HashMap::new(),
+            seen: Vec::new(),
+            runs: HashMap::new(),
+            common,
+            most,
+        };
+        for (at, row) in learned.iter().enumerate() {
+            if let Some(group) = row.group.as_deref().filter(|_| groups) {
+                index.groups.entry(group).or_insert(at);
+            }
+            let words = words(&row.prompt);
+            for (hash, _) in runs(&words).into_iter().filter(|(hash, _)| index.common.contains_key(hash)) {
+                index.runs.entry(hash).or_default().push(at);
+            }
+            if row.images.is_empty() {
+                index.prompts.entry(words.join(" ")).or_insert(at);
+            }
+            for (_, look) in looks.of(row) {
+                index.bytes.entry(look.bytes).or_insert(at);
+                index.seen.push((look, at));
+            }
+        }
+        index
+    }
+
+    fn peculiar(&self, key: u64) -> bool {
+        self.common.get(&key).is_none_or(|rows| *rows <= self.most)
+    }
+
+    /// The strongest sign that a row is learned from.
+    fn same(&self, row: &Row) -> Option<Pair> {
+        let pair = |at: usize, same, shown: String| {
+            Some(Pair { learned: self.learned[at].id.clone(), kept: row.id.clone(), same, shown })
+        };
+        let words = words(&row.prompt);
+        if let Some(at) = self.prompts.get(&words.join(" ")).filter(|_| row.images.is_empty() && !words.is_empty()) {
+            return pair(*at, Same::Item, clipped(&row.prompt));
+        }
+        if let Some((group, at)) = row.group.as_deref().and_then(|group| Some((group, self.groups.get(group)?))) {
+            return pair(*at, Same::Group, group.to_owned());
+        }
+        for (path, look) in self.looks.of(row).filter(|(_, look)| self.peculiar(image_key(look))) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if let Some(at) = self.bytes.get(&look.bytes) {
+                return pair(*at, Same::Image, name);
+            }
+            // A picture without steps, such as a blank page, looks like every other.
+            let plain = look.steps.iter().map(|steps| steps.count_ones()).sum::<u32>() <= STEPS;
+            if let Some((_, at)) = self.seen.iter().find(|(other, _)| !plain && look.apart(other) <= STEPS) {
+                return pair(*at, Same::Look, name);
+            }
+        }
+        let (at, start) = self.shared_words(&words)?;
+        pair(at, Same::Text, words[start..start + RUN].join(" "))
+    }
+
+    /// The row that shares enough of what is peculiar to these words, and where the first shared run begins.
+    fn shared_words(&self, words: &[String]) -> Option<(usize, usize)> {
+        let (own, common): (Vec<_>, Vec<_>) = runs(words).into_iter().partition(|(hash, _)| self.peculiar(*hash));
+        let common = covered(words.len(), common.into_iter().map(|(_, start)| start));
+        let mut starts: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (hash, start) in &own {
+            for at in self.runs.get(hash).into_iter().flatten() {
+                starts.entry(*at).or_default().push(*start);
+            }
+        }
+        let shared = |starts: &[usize]| {
+            let words = covered(words.len(), starts.iter().copied());
+            words.iter().zip(&common).filter(|(shared, common)| **shared && !**common).count()
+        };
+        let counted = starts.iter().map(|(at, starts)| (shared(starts), usize::MAX - at, starts[0]));
+        let (count, at, start) = counted.max()?;
+        let peculiar = common.iter().filter(|common| !**common).count();
+        (count as f64 >= SHARE * peculiar as f64).then_some((usize::MAX - at, start))
+    }
+}
+
+/// Which of so many words stand in the runs that start here.
+fn covered(words: usize, starts: impl Iterator<Item = usize>) -> Vec<bool> {
+    let mut covered = vec![false; words];
+    for start in starts {
+        covered[start..start + RUN].fill(true);
+    }
+    covered
+}
+
+fn image_key(look: &Look) -> u64 {
+    u64::from_le_bytes(look.bytes[..8].try_into().expect("eight bytes"))
+}
+
+/// Letters and digits, in lower case.
+fn words(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect()
+}
+
+/// Every run of words by its hash, with its first word's place; each once.
+fn runs(words: &[String]) -> Vec<(u64, usize)> {
+    let mut seen = BTreeSet::new();
+    let runs = words.windows(RUN).enumerate().filter_map(|(start, run)| {
+        let hash = blake3::hash(run.join(" ").as_bytes());
+        let hash = u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes"));
+        seen.insert(hash).then_some((hash, start))
+    });
+    runs.collect()
+}
+
+fn clipped(text: &str) -> String {
+    let short: String = text.chars().take(80).collect();
+    let short = short.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() > 80 { format!("{short}…") } else { short }
+}
+
+#[cfg(test)]
+mod tests;
