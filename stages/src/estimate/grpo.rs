@@ -98,6 +98,9 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
         "operations are at most these: every completion of {} tokens, and all samples that may be selected",
         params.max_new_tokens
     ));
+    if facts.input("watch").is_some() {
+        notes.push("looks at the rows on `watch` are left out".to_owned());
+    }
     let (steps, completion) = (params.steps as f64, params.max_new_tokens as f64);
     let prompt = data.prompt.unwrap_or_default();
     let longest = prompt.longest_of(steps * params.prompts as f64);
@@ -160,7 +163,7 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
         phases,
         flops: Some(costs.0),
         tokens: Some(costs.1),
-        output_bytes: Some(training.output_bytes()),
+        output_bytes: Some(training.output_bytes(params.save_optimizer)),
         checkpoint_bytes: Some(training.checkpoint_bytes(facts, steps)),
         notes,
         ..Estimate::default()

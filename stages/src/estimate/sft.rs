@@ -92,7 +92,7 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
         bound: examples.is_none(),
         flops: costs.map(|(flops, _)| flops),
         tokens: costs.map(|(_, tokens)| tokens),
-        output_bytes: Some(training.output_bytes()),
+        output_bytes: Some(training.output_bytes(params.save_optimizer)),
         checkpoint_bytes: steps.map(|steps| training.checkpoint_bytes(facts, steps)),
         notes,
         ..Estimate::default()

@@ -188,3 +188,12 @@ fn checkpoints_are_on_disk_only_where_some_are_written() {
     let one = 4 * 136_049_280 + 8 * 134_580_672;
     assert_eq!([of(50, 50), of(100, 0), of(60, 50), of(1000, 50)], [0, 0, one, 3 * one]);
 }
+
+#[test]
+fn moments_that_are_kept_are_on_disk() {
+    let of = |save: bool| {
+        let params = json!({ "steps": 1, "save_optimizer": save });
+        estimate("sft", &params, &[("model", smollm()), ("data", gsm8k())], &threads(1)).output_bytes.unwrap()
+    };
+    assert_eq!([of(false), of(true)], [4 * 136_049_280, 4 * 136_049_280 + 8 * 134_580_672]);
+}

@@ -142,9 +142,10 @@ impl Training<'_> {
             .max(of(Part::Merger, merged * merged.max(sizes.hidden)))
     }
 
-    /// Bytes of the result: every weight, and an adapter beside it, in float32.
-    pub fn output_bytes(&self) -> u64 {
-        WIDE * (self.sizes.parameters() + self.adapters())
+    /// Bytes of the result: every weight, and an adapter beside it, in float32; and the moments, if they are kept too.
+    pub fn output_bytes(&self, save_optimizer: bool) -> u64 {
+        let moments = if save_optimizer { self.moments() } else { 0 };
+        WIDE * (self.sizes.parameters() + self.adapters()) + moments
     }
 
     /// Bytes of the checkpoints of a stage: what learns and its moments; none where it ends before the first.
