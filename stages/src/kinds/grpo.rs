@@ -107,7 +107,7 @@ pub struct Params {
     pub max_grad_norm: f64,
     /// Does the optimizer begin anew, or with the state on the port `optimizer`? Schedules begin anew either way.
     pub optimizer_state: OptimizerState,
-    /// Leaves the optimizer's state after the last step on the port `optimizer`.
+    /// Leaves the optimizer's state after the last step on the port `optimizer`; after a rollback, too.
     pub save_optimizer: bool,
     /// Parts of the model that stay as they are.
     pub freeze: Vec<Part>,
