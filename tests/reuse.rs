@@ -93,7 +93,7 @@ fn a_change_reruns_what_follows_and_says_why() {
     let said = text(&plan.stdout);
     assert!(said.contains("`train` changed from 12 to 13"), "{said}");
     assert!(said.contains("input `exclude` = `rows.train` will be rebuilt (stage `rows`)"), "{said}");
-    assert!(said.ends_with("2 to run (1 changed, 1 downstream), 2 reused\n"), "{said}");
+    assert!(said.contains("2 to run (1 changed, 1 downstream), 2 reused\n"), "{said}");
     assert_eq!(bench.run(&[]), ["held reused", "rows ran", "more ran", "alone reused"]);
     bench.edit("size = 13", "size = 12");
     assert_eq!(
