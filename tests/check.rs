@@ -116,7 +116,7 @@ fn arms_of_the_shipped_ablations_share_their_beginnings() {
         "order paper 18 48 75",
         "order tiny 18 39 168",
         "pad paper 35 72 140",
-        "pad tiny 35 78 350",
+        "pad tiny 35 110 350",
     ];
     assert_eq!(told, expected);
 }
