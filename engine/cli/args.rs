@@ -210,7 +210,7 @@ pub struct SelectArgs {
 #[derive(Debug, Clone, Args)]
 pub struct StoreArgs {
     /// Folder of results and runs.
-    #[arg(long, value_name = "DIR", default_value = ".curricle", env = "CURRICLE_STORE")]
+    #[arg(long, value_name = "DIR", default_value = ".curricle", env = "CURRICLE_STORE", global = true)]
     pub store: PathBuf,
 }
 
