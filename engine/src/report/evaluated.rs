@@ -122,14 +122,16 @@ impl<'a> Pool<'a> {
         let mut columns: Vec<Column> = Vec::new();
         for arm in variants.iter().flat_map(|variant| &variant.arms) {
             for (local, port, scored) in self.of_arm(arm) {
-                let is_known = |column: &Column| column.pick == Pick::Stage { stage: local.into(), port: port.into() };
-                if !columns.iter().any(is_known) {
-                    columns.push(Column {
-                        pick: Pick::Stage { stage: local.into(), port: port.into() },
-                        stage: local.to_owned(),
-                        subject: subject(arm, local, scored),
-                        data: scored.references(ArtifactKind::Data).join(", "),
-                    });
+                let pick = Pick::Stage { stage: local.into(), port: port.into() };
+                let subject = subject(arm, local, scored);
+                match columns.iter_mut().find(|column| column.pick == pick) {
+                    // Arms whose chains end differently are measured by one stage: its name is what they have in common.
+                    Some(column) if column.subject != subject => local.clone_into(&mut column.subject),
+                    Some(_) => {}
+                    None => {
+                        let data = scored.references(ArtifactKind::Data).join(", ");
+                        columns.push(Column { pick, stage: local.to_owned(), subject, data });
+                    }
                 }
             }
         }
@@ -201,7 +203,7 @@ pub(super) struct Column {
     pick: Pick,
     /// The stage that measures; empty for the last of each variant.
     pub stage: String,
-    /// The stage that made the model, or the reference where no stage did.
+    /// The stage that made the model, or the reference where no stage did; where arms differ in that, the stage that measures.
     pub subject: String,
     /// The rows asked, as the recipe refers to them.
     pub data: String,

@@ -77,21 +77,8 @@ fn one(yes: bool) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    fn sizes() -> Sizes {
-        Sizes::of(&json!({
-            "hidden_size": 8, "intermediate_size": 20, "num_hidden_layers": 3, "num_attention_heads": 4,
-            "num_key_value_heads": 2, "vocab_size": 100, "tie_word_embeddings": true,
-            "vision_config": {
-                "depth": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 24, "window_size": 56,
-                "fullatt_block_indexes": [1],
-            },
-        }))
-        .unwrap()
-    }
+    use crate::estimate::sizes::small as sizes;
 
     const ALL: Learning<'static> = Learning { frozen: &[], lora: None, adapter: 0, images: true };
 

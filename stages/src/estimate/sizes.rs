@@ -175,6 +175,20 @@ impl Sizes {
     }
 }
 
+/// A model small enough to count by hand.
+#[cfg(test)]
+pub(crate) fn small() -> Sizes {
+    Sizes::of(&serde_json::json!({
+        "hidden_size": 8, "intermediate_size": 20, "num_hidden_layers": 3, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "vocab_size": 100, "tie_word_embeddings": true,
+        "vision_config": {
+            "depth": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 24, "window_size": 56,
+            "fullatt_block_indexes": [1],
+        },
+    }))
+    .unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};

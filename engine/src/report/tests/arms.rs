@@ -177,6 +177,24 @@ fn variants_that_end_with_different_stages_are_compared_by_their_last() {
 }
 
 #[test]
+fn a_stage_that_measures_other_models_in_other_arms_names_its_column() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut receipt = two_by_two(dir.path());
+    for arm in &mut receipt.arms {
+        let scored = arm.stages.remove("score[mrl]").unwrap();
+        // The arm `random` stops after its cold start, and `final` measures that.
+        if !arm.variant.is_empty() {
+            arm.stages.remove("mrl");
+            let stage = receipt.stages.iter_mut().find(|stage| stage.stage == scored).unwrap();
+            stage.inputs.get_mut("model").unwrap().reference = "cold.model".into();
+        }
+        arm.stages.insert("final".into(), scored);
+    }
+    let table = &build(&receipt).unwrap().arms.unwrap().tables[0];
+    assert_eq!(table.columns[..2], ["cold", "final"]);
+}
+
+#[test]
 fn many_stages_are_counted_and_failures_named() {
     let dir = tempfile::tempdir().unwrap();
     let mut receipt = two_by_two(dir.path());
