@@ -4,27 +4,12 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::curricle;
+use crate::support::{TINY, curricle};
 
 /// Random weights on sums: every group is all wrong.
 const RECIPE: &str = r#"schema = 1
 [recipe]
 name = "hopeless"
-[stages.rows]
-kind = "synthesize"
-params = { train = 12, test = 0, image_size = 56, tasks = { arithmetic = { levels = [1], reasoning = 0.0 } } }
-[stages.base]
-kind = "init"
-inputs = { data = "rows.train" }
-[stages.base.params]
-hidden_size = 32
-layers = 1
-heads = 2
-kv_heads = 1
-intermediate = 64
-vocab_size = 320
-template = "bare"
-vision = { depth = 1, hidden = 32, heads = 2, intermediate = 32, fullatt = [0] }
 [stages.rl]
 kind = "grpo"
 inputs = { model = "base.model", data = "rows.train" }
@@ -42,7 +27,7 @@ device = "cpu"
 #[test]
 fn an_alert_is_shown_and_kept_and_may_end_a_stage() {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("recipe.toml"), RECIPE).unwrap();
+    fs::write(dir.path().join("recipe.toml"), RECIPE.to_owned() + TINY).unwrap();
     let called = curricle(dir.path(), &["run", "recipe.toml", "--events", "ndjson:events.ndjson"]);
     assert_eq!(called.code, Some(0), "{}", called.stderr);
     assert!(

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::curricle;
+use crate::support::{TINY, curricle};
 
 const RECIPE: &str = r#"schema = 1
 [recipe]
@@ -27,21 +27,6 @@ const RUN: &str = r#"schema = 1
 name = "judged"
 [data.judge]
 source = "file:judge.sh"
-[stages.rows]
-kind = "synthesize"
-params = { train = 12, test = 0, image_size = 56, tasks = { arithmetic = { levels = [1], reasoning = 0.0 } } }
-[stages.base]
-kind = "init"
-inputs = { data = "rows.train" }
-[stages.base.params]
-hidden_size = 32
-layers = 1
-heads = 2
-kv_heads = 1
-intermediate = 64
-vocab_size = 320
-template = "bare"
-vision = { depth = 1, hidden = 32, heads = 2, intermediate = 32, fullatt = [0] }
 [stages.rl]
 kind = "grpo"
 inputs = { model = "base.model", data = "rows.train", program = "data.judge" }
@@ -104,7 +89,7 @@ fn a_reward_without_its_program_is_a_mistake() {
 fn a_program_rewards_a_run_and_is_heard_when_it_fails() {
     let dir = tempfile::tempdir().unwrap();
     let run = |script: &str| {
-        fs::write(dir.path().join("recipe.toml"), RUN).unwrap();
+        fs::write(dir.path().join("recipe.toml"), RUN.to_owned() + TINY).unwrap();
         fs::write(dir.path().join("judge.sh"), script).unwrap();
         curricle(dir.path(), &["run", "recipe.toml", "--events", "ndjson:events.ndjson"])
     };

@@ -11,6 +11,25 @@ use curricle_engine::stage::StageError;
 use curricle_engine::store::Store;
 use curricle_stages::KINDS;
 
+/// Two stages of a recipe: sums to ask, and a model with random weights that can't answer them.
+pub const TINY: &str = r#"
+[stages.rows]
+kind = "synthesize"
+params = { train = 12, test = 0, image_size = 56, tasks = { arithmetic = { levels = [1], reasoning = 0.0 } } }
+[stages.base]
+kind = "init"
+inputs = { data = "rows.train" }
+[stages.base.params]
+hidden_size = 32
+layers = 1
+heads = 2
+kv_heads = 1
+intermediate = 64
+vocab_size = 320
+template = "bare"
+vision = { depth = 1, hidden = 32, heads = 2, intermediate = 32, fullatt = [0] }
+"#;
+
 /// What a call of the binary came to.
 pub struct Called {
     /// Exit code; none if a signal ended it.
