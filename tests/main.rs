@@ -13,6 +13,7 @@ mod grade;
 mod health;
 mod lock;
 mod mutate;
+mod pairs;
 mod resume;
 mod reuse;
 mod reward;

@@ -9,54 +9,16 @@ use curricle_engine::graph;
 use curricle_engine::recipe::{Overrides, Recipe};
 use toml::{Table, Value};
 
+use crate::support::edit::{Random, copy, paths, value_at};
+
 /// How many, unless the environment variable of this name asks for more.
 const MUTATIONS: u64 = 600;
 /// Texts that have broken parsers: of several bytes, of no width, of both directions, of TOML and of interpolation.
 const ODD: [&str; 12] = ["é", "\u{200b}", "日本", "\u{202e}", "🦀", "\u{0}", "\"", "]", "${", "}", "= {", "\u{feff}"];
 
-/// A sequence that its seed decides (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-}
-
-/// Paths of every value below a table, tables and items of lists included.
-fn paths(value: &Value, at: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
-    let below: Vec<(String, &Value)> = match value {
-        Value::Table(table) => table.iter().map(|(key, value)| (key.clone(), value)).collect(),
-        Value::Array(items) => items.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect(),
-        _ => Vec::new(),
-    };
-    for (key, value) in below {
-        at.push(key);
-        found.push(at.clone());
-        paths(value, at, found);
-        at.pop();
-    }
-}
-
-fn at<'a>(value: &'a mut Value, path: &[String]) -> &'a mut Value {
-    path.iter().fold(value, |value, key| match value {
-        Value::Table(table) => table.get_mut(key).unwrap(),
-        Value::Array(items) => &mut items[key.parse::<usize>().unwrap()],
-        _ => unreachable!("a path leads through tables and lists"),
-    })
-}
-
 fn take(value: &mut Value, path: &[String]) -> Value {
     let (last, parents) = path.split_last().unwrap();
-    match at(value, parents) {
+    match value_at(value, parents) {
         Value::Table(table) => table.remove(last).unwrap(),
         Value::Array(items) => items.remove(last.parse().unwrap()),
         _ => unreachable!("a path leads through tables and lists"),
@@ -87,22 +49,22 @@ fn change_values(text: &str, random: &mut Random) -> String {
     match random.below(4) {
         0 => drop(take(&mut root, &path)),
         1 => {
-            let value = at(&mut root, &path);
+            let value = value_at(&mut root, &path);
             *value = other(&value.clone(), random);
         }
         2 => {
-            let value = at(&mut root, &path).clone();
-            let swapped = std::mem::replace(at(&mut root, &second), value);
+            let value = value_at(&mut root, &path).clone();
+            let swapped = std::mem::replace(value_at(&mut root, &second), value);
             // The first place may lie below the second, and be gone.
             if !path.starts_with(&second) {
-                *at(&mut root, &path) = swapped;
+                *value_at(&mut root, &path) = swapped;
             }
         }
         _ => {
             let value = take(&mut root, &path);
             let (last, parents) = path.split_last().unwrap();
             let name = format!("{last}{}", ["_", "s", "x", ODD[random.below(ODD.len())]][random.below(4)]);
-            match at(&mut root, parents) {
+            match value_at(&mut root, parents) {
                 Value::Table(table) => drop(table.insert(name, value)),
                 Value::Array(items) => items.push(value),
                 _ => unreachable!("a path leads through tables and lists"),
@@ -139,19 +101,6 @@ fn change_text(text: &str, random: &mut Random) -> String {
 fn check(path: &Path) -> Result<(), Diagnostics> {
     let recipe = Recipe::load(path, &Overrides::default())?;
     graph::check(&recipe, curricle_stages::KINDS).map(|_| ())
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Calls the binary.
 
+pub mod edit;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
