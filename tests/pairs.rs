@@ -121,10 +121,6 @@ impl Desk {
         self.texts.iter().chain(&self.data).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
     }
 
-    fn put(&self, files: &[(PathBuf, Vec<u8>)]) {
-        files.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
-    }
-
     /// One edit of the recipe or of a file that it reads; says what it was.
     fn edit(&self, random: &mut Random) -> String {
         if random.below(8) == 0 {
@@ -147,6 +143,12 @@ impl Desk {
         }
         fs::write(path, text).unwrap();
         said
+    }
+}
+
+fn put(files: &[(PathBuf, Vec<u8>)]) {
+    for (path, bytes) in files {
+        fs::write(path, bytes).unwrap();
     }
 }
 
@@ -294,11 +296,11 @@ fn pair(seed: u64, shipped: &Path, file: &str, model: &Path, random: &mut Random
     let (after, is) = (desk.graph().ok()?, desk.files());
     let said = format!("seed {seed}, {file}: {edits:?}");
 
-    desk.put(&was);
+    put(&was);
     let store = Store::open(&desk.dir.path().join("store"));
     let old = plan(&before, &store, &Options::default()).unwrap();
     desk.run(&before, &old, &store);
-    desk.put(&is);
+    put(&is);
     let new = plan(&after, &store, &Options::default()).unwrap();
     let planned: BTreeSet<_> = new.to_run().map(|step| step.key.hex()).collect();
     let runs = effects(&old, &new, &after).into_iter().filter(|effect| effect.what.runs() && !effect.built);
