@@ -18,6 +18,7 @@ pub mod resize;
 pub mod rows;
 pub mod shuffle;
 pub mod split;
+pub mod stats;
 pub mod synth;
 pub mod tokenize;
 

@@ -1,5 +1,6 @@
 //! What was typed. Every flag of every verb, and nothing of what they mean.
 
+mod data;
 mod model;
 mod provenance;
 mod tools;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use curricle_engine::recipe::Overrides;
 
+pub use data::{DataArgs, DataLsArgs, DataVerb, RowsArgs, SampleArgs, StatsArgs};
 pub use model::{ChatArgs, GenerateArgs, GradeArgs, VerifyModelArgs};
 pub use provenance::{AdoptArgs, CacheArgs, CacheVerb, ConfigArgs, DiffArgs, GcArgs, LockArgs, VerifyArgs};
 pub use tools::{CompletionsArgs, FmtArgs, InitArgs, KindsArgs, KindsVerb, Template};
@@ -67,6 +69,8 @@ pub enum Verb {
     Explain(ExplainArgs),
     /// Show a recipe in one piece, and who set each value.
     Config(ConfigArgs),
+    /// List, print and count what recipes take from outside.
+    Data(DataArgs),
     /// Show every field in which two recipes, plans, runs or keys differ.
     Diff(DiffArgs),
     /// Write down what a recipe is made of, beside it, so that `--locked` can hold runs to it.

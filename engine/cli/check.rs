@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use curricle_engine::diagnostic::findings::{self, Finding};
-use curricle_engine::diagnostic::{Diagnostics, Severity};
+use curricle_engine::diagnostic::{Diagnostic, Diagnostics, Severity};
 use curricle_engine::graph::{self, Checked, Graph};
+use curricle_engine::lock::{Lock, path_beside};
 use curricle_engine::recipe::Recipe;
 use curricle_engine::store::Store;
 use curricle_stages::KINDS;
@@ -105,8 +106,21 @@ pub fn graph(args: &RecipeArgs, paint: Paint) -> Result<(Recipe, Checked), Failu
     Ok((recipe, checked))
 }
 
+/// Reads a recipe, held to the commits of the lock beside it.
+pub fn recipe(file: &Path, layers: &LayerArgs) -> Result<Recipe, Diagnostics> {
+    let mut recipe = Recipe::load(file, &layers.overrides())?;
+    match Lock::read(&path_beside(file)) {
+        Ok(lock) => recipe.pin(lock.map(|lock| lock.pins()).unwrap_or_default()),
+        Err(error) => {
+            let wrong = Diagnostic::error("lock", error.to_string()).help(error.help());
+            return Err(Diagnostics::new(recipe.sources(), vec![wrong]));
+        }
+    }
+    Ok(recipe)
+}
+
 fn load(recipe: &Path, layers: &LayerArgs, strict: bool) -> Loaded {
-    let recipe = Recipe::load(recipe, &layers.overrides())?;
+    let recipe = self::recipe(recipe, layers)?;
     let checked = graph::check(&recipe, KINDS)?;
     if strict && checked.warnings.count(Severity::Note) > 0 {
         return Err(checked.warnings.strict());

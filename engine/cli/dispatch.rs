@@ -4,8 +4,8 @@ use crate::args::Verb;
 use crate::exit::{Exit, Failure};
 use crate::paint::Paint;
 use crate::{
-    adopt, cache, check, completions, compute, config, diff, estimate, explain, fmt, grade, graph, init, kinds, lock,
-    plan, report, run, schema, verify, verify_model, worker,
+    adopt, cache, check, completions, compute, config, data, diff, estimate, explain, fmt, grade, graph, init, kinds,
+    lock, plan, report, run, schema, verify, verify_model, worker,
 };
 
 /// Does what was asked.
@@ -23,6 +23,7 @@ pub fn call(verb: &Verb, paint: Paint) -> Result<Exit, Failure> {
         Verb::Run(args) => run::run(args, paint),
         Verb::Explain(args) => explain::run(args, paint),
         Verb::Config(args) => config::run(args, paint),
+        Verb::Data(args) => data::run(args, paint),
         Verb::Diff(args) => diff::run(args, paint),
         Verb::Lock(args) => lock::run(args, paint),
         Verb::Cache(args) => cache::run(args, paint),

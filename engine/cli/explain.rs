@@ -60,6 +60,7 @@ fn text(plan: &Plan, graph: &Graph, step: &Step, paint: Paint) -> String {
         let identity = match &step.preimage.inputs[port] {
             InputIdentity::Stage { key, port } => format!("output `{port}` of key {}", key.short()),
             InputIdentity::File { digest, .. } => format!("files with digest {}", &digest[..8]),
+            InputIdentity::Hub { source, commit, .. } => format!("`{source}` at commit {}", &commit[..8]),
             InputIdentity::Absent { source, .. } => format!("not on this machine: `{source}`"),
         };
         text += &format!("  {} {port} = {}: {identity}\n", label("input"), input.reference);

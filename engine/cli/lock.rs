@@ -18,12 +18,22 @@ use crate::plan;
 
 /// Writes a lock, or says how it differs.
 pub fn run(args: &LockArgs, paint: Paint) -> Result<Exit, Failure> {
-    let recipe = Recipe::load(&args.recipe, &args.layers.overrides())?;
+    let mut recipe = Recipe::load(&args.recipe, &args.layers.overrides())?;
+    let path = path_beside(&args.recipe);
+    let old = Lock::read(&path).map_err(|error| failure(&error))?;
+    // What is to be updated is no longer held to the commit that was locked.
+    let mut pins = old.as_ref().map(Lock::pins).unwrap_or_default();
+    match &args.update {
+        None => {}
+        Some(names) if names.is_empty() => pins.clear(),
+        Some(names) => pins.retain(|pin, _| {
+            !names.iter().any(|name| name == pin || pin.split_once('.').is_some_and(|(_, entry)| entry == name))
+        }),
+    }
+    recipe.pin(pins);
     let graph = check(&recipe, KINDS)?.graph;
     let plan = plan::make(&graph, &Store::open(&args.store.store), &SelectArgs::default())?;
     let now = of(&args.recipe, &graph, &plan);
-    let path = path_beside(&args.recipe);
-    let old = Lock::read(&path).map_err(|error| failure(&error))?;
     let drift = old.as_ref().map(|old| old.drift(&now)).unwrap_or_default();
     let new = match (old.clone(), &args.update) {
         (None, _) => now.clone(),
@@ -54,11 +64,11 @@ pub fn run(args: &LockArgs, paint: Paint) -> Result<Exit, Failure> {
 }
 
 fn tell(args: &LockArgs, path: &Path, lock: &Lock, written: bool, left: &[Drift], paint: Paint) {
-    for (name, input) in lock.inputs.iter().filter(|(_, input)| input.content.is_none()) {
-        let rest = if input.moves() {
-            "its content is not pinned; give it a `revision` of 40 hex digits, or a copy on this machine"
+    for (name, input) in lock.inputs.iter().filter(|(_, input)| input.moves()) {
+        let rest = if input.source.starts_with("hf:") {
+            format!("its content is not pinned until `curricle data pull {}` has asked the hub", args.recipe.display())
         } else {
-            "pinned by its commit alone"
+            "its content is not pinned".to_owned()
         };
         paint.say(&format!("{} `{name}` is not on this machine: {rest}", paint.err_tint(Tint::Cyan, "note:")));
     }

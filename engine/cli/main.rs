@@ -10,6 +10,7 @@ mod check;
 mod completions;
 mod compute;
 mod config;
+mod data;
 mod diff;
 mod dispatch;
 mod effect;

@@ -11,6 +11,7 @@ pub mod estimate;
 pub mod exec;
 pub mod fs;
 pub mod graph;
+pub mod hub;
 pub mod lock;
 pub mod plan;
 pub mod recipe;

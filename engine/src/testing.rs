@@ -202,3 +202,10 @@ impl Sketch {
         Input { reference: reference.into(), origin, ty, assumed: None }
     }
 }
+
+/// What comes from a repository of the hub that has no copy here.
+pub fn remote(kind: crate::hub::RepoKind, repo: &str, commit: Option<&str>) -> Origin {
+    let name = crate::hub::HubName { kind, repo: repo.into(), revision: None, path: None };
+    let view = DataView::default();
+    Origin::Remote { name, commit: commit.map(str::to_owned), copy: None, view }
+}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use curricle_datasets::Row;
 use curricle_datasets::leak::search::{Looks, search};
-use curricle_engine::graph::{Graph, Leak, Origin};
+use curricle_engine::graph::{Graph, Leak};
 use curricle_engine::stage::{ArtifactType, DataView, Role, StageError};
 
 use crate::inputs;
@@ -37,10 +37,10 @@ pub fn find(graph: &Graph) -> Result<Found, StageError> {
         for port in stage.ports.inputs.iter().filter(|port| port.trains || port.measures) {
             let Some(input) = stage.inputs.get(port.name) else { continue };
             let eval = matches!(&input.ty, ArtifactType::Data(data) if data.role == Role::Eval);
-            match &input.origin {
-                Origin::File { path, view } if path.exists() => {
+            match input.origin.files() {
+                Some((path, view)) if path.exists() => {
                     let side = if port.trains && !eval { &mut learned } else { &mut kept };
-                    side.insert(input.reference.clone(), (path.clone(), view.clone()));
+                    side.insert(input.reference.clone(), (path.to_owned(), view.clone()));
                 }
                 _ if found.unseen.contains(&input.reference) => {}
                 _ => found.unseen.push(input.reference.clone()),

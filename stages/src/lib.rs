@@ -16,6 +16,8 @@
 //! rules and schedules do without, so that recipes are checked and planned by a build that has no Burn in it. This crate
 //! knows nothing of recipes, graphs, keys or stores.
 
+#[cfg(feature = "rows")]
+pub mod data;
 pub mod device;
 pub mod estimate;
 pub mod eval;

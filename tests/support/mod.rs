@@ -44,14 +44,18 @@ pub struct Called {
 
 /// Calls the binary in a folder, without colours and with nothing of the caller's environment that matters to it.
 pub fn curricle<S: AsRef<str>>(dir: &Path, args: &[S]) -> Called {
-    let output = Command::new(env!("CARGO_BIN_EXE_curricle"))
-        .args(args.iter().map(AsRef::as_ref))
-        .current_dir(dir)
-        .env("NO_COLOR", "1")
-        .env_remove("CLICOLOR_FORCE")
-        .env_remove("CURRICLE_STORE")
-        .output()
-        .expect("the binary starts");
+    curricle_with(dir, args, &[])
+}
+
+/// [`curricle`] with more of an environment. The hub's cache is a folder of its own, and the hub is nowhere.
+pub fn curricle_with<S: AsRef<str>>(dir: &Path, args: &[S], env: &[(&str, &str)]) -> Called {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_curricle"));
+    for name in ["CLICOLOR_FORCE", "CURRICLE_STORE", "HF_HUB_CACHE", "HF_TOKEN", "HF_HUB_OFFLINE"] {
+        command.env_remove(name);
+    }
+    command.args(args.iter().map(AsRef::as_ref)).current_dir(dir).env("NO_COLOR", "1");
+    command.env("HF_HOME", dir.join(".hf")).env("HF_ENDPOINT", "http://127.0.0.1:9").envs(env.iter().copied());
+    let output = command.output().expect("the binary starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is text");
     Called { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

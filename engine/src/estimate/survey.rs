@@ -62,8 +62,10 @@ impl Survey<'_> {
     fn input(&mut self, input: &Input) -> Extent {
         match &input.origin {
             Origin::Stage { stage, port } => self.output(*stage, port),
-            Origin::File { path, view } if crate::fs::exists(path) => rows::known(path, input.ty.kind(), view),
-            Origin::File { .. } | Origin::Remote { .. } => assumed(input),
+            Origin::File { .. } | Origin::Remote { .. } => match input.origin.files() {
+                Some((path, view)) if crate::fs::exists(path) => rows::known(path, input.ty.kind(), view),
+                _ => assumed(input),
+            },
         }
     }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use super::*;
 use crate::exec::{InProcess, Interrupt, Receipt, Run, execute};
 use crate::fs;
-use crate::graph::{Graph, Input, Origin};
+use crate::graph::{Graph, Input};
+use crate::hub::RepoKind;
 use crate::plan::{Force, Options, Plan, plan};
 use crate::stage::{
     AnyKind, ArtifactKind, ArtifactType, DataType, DataView, Extent, Fact, Facts, Kind, Memory, ModelType, Phase,
@@ -159,10 +160,9 @@ fn of_a_long_file_the_beginning_is_read() {
 fn what_the_recipe_says_stands_for_what_is_not_here() {
     let bench = Bench::new();
     let assumed = |rows| {
-        let view = DataView::default();
         let input = Input {
             reference: "data.x".into(),
-            origin: Origin::Remote { source: "hf:a/b".into(), view },
+            origin: crate::testing::remote(RepoKind::Data, "a/b", None),
             ty: ArtifactType::Data(DataType { rows: Fact::known(rows), ..DataType::default() }),
             assumed: None,
         };

@@ -431,8 +431,10 @@ pub(super) fn request<'a>(
                 Some(artifact) => (artifact.output(port), crate::stage::DataView::default()),
                 None => continue,
             },
-            Origin::File { path, view } => (path.clone(), view.clone()),
-            Origin::Remote { .. } => continue,
+            Origin::File { .. } | Origin::Remote { .. } => match input.origin.files() {
+                Some((path, view)) => (path.to_owned(), view.clone()),
+                None => continue,
+            },
         };
         let (ty, reference) = (input.ty.clone(), input.reference.clone());
         inputs.insert(port.clone(), InputArtifact { path, ty, view, reference });

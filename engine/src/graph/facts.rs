@@ -17,6 +17,7 @@ use std::sync::Arc;
 use super::Origin;
 use crate::diagnostic::Diagnostic;
 use crate::fs;
+use crate::hub::Held;
 use crate::recipe::{Location, Span};
 use crate::stage::{DataView, Fact, Said, Tokenizer};
 
@@ -49,10 +50,25 @@ pub(super) struct Outside<T> {
     pub ty: T,
 }
 
-fn origin(location: &Location, view: DataView) -> Origin {
+/// Where an entry is, and the files of it that are there.
+fn origin(entry: &str, location: &Location, view: DataView, held: &Held) -> (Origin, Option<PathBuf>) {
     match location {
-        Location::File(path) => Origin::File { path: fs::absolute(path), view },
-        Location::Hub(source) => Origin::Remote { source: source.clone(), view },
+        Location::File(path) => {
+            let files = Some(path.clone()).filter(|path| fs::exists(path));
+            (Origin::File { path: fs::absolute(path), view }, files)
+        }
+        Location::Hub(name) => {
+            let (commit, copy) = held.find(entry, name);
+            (Origin::Remote { name: name.clone(), commit, copy: copy.clone(), view }, copy)
+        }
+    }
+}
+
+/// Why nothing of it can be seen.
+fn unseen(location: &Location) -> &'static str {
+    match location {
+        Location::File(_) => "is not there",
+        Location::Hub(_) => "is on a hub",
     }
 }
 

@@ -15,13 +15,14 @@ mod resolve;
 mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use check::check;
 pub use leaks::{Leak, leaks};
 
 use crate::diagnostic::Diagnostics;
+use crate::hub::HubName;
 use crate::stage::{AnyKind, AnyStage, ArtifactType, DataView, Extent, PortTypes, Ports, Runtime};
 pub use crate::vary::Label;
 
@@ -53,13 +54,28 @@ pub enum Origin {
         /// How to read rows; default for models.
         view: DataView,
     },
-    /// A hub name that this machine has no copy of: fit to check, not to run.
+    /// A repository of the hub. Without a copy of it on this machine it is fit to check, not to run.
     Remote {
-        /// `hf:org/name`, with the revision after `@` where the recipe gives one.
-        source: String,
+        /// As the recipe names it.
+        name: HubName,
+        /// The commit that is meant, as locked or as last learned; none if nobody asked the hub yet.
+        commit: Option<String>,
+        /// Where a whole copy of that commit lies.
+        copy: Option<PathBuf>,
         /// How to read rows; default for models.
         view: DataView,
     },
+}
+
+impl Origin {
+    /// Files from outside that should be on this machine, and how rows are read from them; none for outputs of stages and for
+    /// what is only on a hub.
+    pub fn files(&self) -> Option<(&Path, &DataView)> {
+        match self {
+            Self::File { path, view } | Self::Remote { copy: Some(path), view, .. } => Some((path, view)),
+            Self::Stage { .. } | Self::Remote { copy: None, .. } => None,
+        }
+    }
 }
 
 /// One connected input port.

@@ -43,9 +43,11 @@ impl<'a> World<'a> {
     /// Looks at everything.
     pub fn new(recipe: &'a Recipe, disk: &Seen, mistakes: &mut Vec<Diagnostic>) -> Self {
         let models = recipe.models.iter();
-        let models = models.map(|(name, entry)| (name.as_str(), facts::model(entry, disk, mistakes))).collect();
+        let models =
+            models.map(|(name, entry)| (name.as_str(), facts::model(entry, &recipe.held, disk, mistakes))).collect();
         let data = recipe.data.iter();
-        let data = data.map(|(name, entry)| (name.as_str(), facts::data(entry, disk, mistakes))).collect();
+        let data =
+            data.map(|(name, entry)| (name.as_str(), facts::data(entry, &recipe.held, disk, mistakes))).collect();
         for entry in recipe.data.values() {
             for (name, reason) in entry.waive.iter().filter(|(name, _)| !recipe.data.contains_key(*name)) {
                 let help = suggest(name, "`[data]` has", recipe.data.keys().map(String::as_str));

@@ -67,8 +67,9 @@ fn rows(edge: &Edge) -> Option<(String, Option<&DataView>, Role)> {
             (Origin::File { path, view }, ArtifactType::Data(data)) => {
                 Some((path.display().to_string(), Some(view), data.role))
             }
-            (Origin::Remote { source, view }, ArtifactType::Data(data)) => {
-                Some((source.clone(), Some(view), data.role))
+            (Origin::Remote { name, view, .. }, ArtifactType::Data(data)) => {
+                let part = name.path.as_deref().unwrap_or_default();
+                Some((format!("{name} {part}"), Some(view), data.role))
             }
             _ => None,
         },

@@ -121,7 +121,7 @@ fn stages_are_ordered_and_types_flow() {
     assert_eq!(names, ["kept", "first", "last"]);
     let last = graph.find("last").unwrap();
     assert_eq!(graph.upstream(last.id), [graph.find("first").unwrap().id]);
-    assert!(matches!(&last.inputs["data"].origin, Origin::Remote { source, .. } if source == "hf:a/rows"));
+    assert!(matches!(&last.inputs["data"].origin, Origin::Remote { name, .. } if name.to_string() == "hf:a/rows"));
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub struct Drift {
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short = |text: &String| match self.what {
-            "content" | "key" | "settings" => text.chars().take(SHORT).collect(),
+            "content" | "commit" | "key" | "settings" => text.chars().take(SHORT).collect(),
             _ => text.clone(),
         };
         match (&self.old, &self.new) {
@@ -79,6 +79,9 @@ fn input(old: &LockedInput, new: &LockedInput, say: &mut Say<'_>) {
     if old.revision != new.revision && on_hub(old) && on_hub(new) {
         let spelled = |it: &LockedInput| Some(it.revision.clone().unwrap_or_else(|| "the newest".into()));
         say("revision", spelled(old), spelled(new));
+    }
+    if new.commit.is_some() && old.commit != new.commit {
+        say("commit", old.commit.clone(), new.commit.clone());
     }
     if new.content.is_some() && old.content != new.content {
         say("content", old.content.clone(), new.content.clone());

@@ -66,6 +66,7 @@ struct File {
 struct InputTable {
     source: String,
     revision: Option<String>,
+    commit: Option<String>,
     blake3: Option<String>,
 }
 
@@ -94,7 +95,10 @@ impl Lock {
         if file.format != FORMAT {
             return Err(damaged(format!("it has format {}, and this version reads {FORMAT}", file.format)));
         }
-        let input = |it: InputTable| LockedInput { source: it.source, revision: it.revision, content: it.blake3 };
+        let input = |it: InputTable| {
+            let InputTable { source, revision, commit, blake3: content } = it;
+            LockedInput { source, revision, commit, content }
+        };
         let named = |section: &str, entries: BTreeMap<String, InputTable>| {
             entries.into_iter().map(|(name, it)| (format!("{section}.{name}"), input(it))).collect::<Vec<_>>()
         };
@@ -118,9 +122,10 @@ impl Lock {
             if let Some(revision) = &input.revision {
                 text += &format!("revision = {}\n", quoted(revision));
             }
-            match &input.content {
-                Some(content) => text += &format!("blake3 = {}\n", quoted(content)),
-                None => text += "# its content was not on this machine\n",
+            match (&input.content, &input.commit) {
+                (Some(content), _) => text += &format!("blake3 = {}\n", quoted(content)),
+                (None, Some(commit)) => text += &format!("commit = {}\n", quoted(commit)),
+                (None, None) => text += "# its content was not on this machine\n",
             }
         }
         for (name, stage) in &self.stages {

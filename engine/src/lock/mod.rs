@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::fs;
 use crate::graph::{Graph, Input, Origin, StageId, StageNode};
+use crate::hub::Pin;
 use crate::plan::Plan;
 use crate::store::{InputIdentity, Key, KeyPreimage};
 
@@ -34,7 +35,9 @@ pub struct LockedInput {
     pub source: String,
     /// Branch, tag or commit on the hub.
     pub revision: Option<String>,
-    /// Digest of its content; none if it is not on this machine.
+    /// The commit that the revision meant; none for files, and if nobody asked the hub.
+    pub commit: Option<String>,
+    /// Digest of its content; none if it is not on this machine, or told by its commit.
     pub content: Option<String>,
 }
 
@@ -54,8 +57,7 @@ pub struct LockedStage {
 impl LockedInput {
     /// Can another machine get other bytes under the same name?
     pub fn moves(&self) -> bool {
-        let commit = |revision: &String| revision.len() == 40 && revision.chars().all(|c| c.is_ascii_hexdigit());
-        self.content.is_none() && !self.revision.as_ref().is_some_and(commit)
+        self.content.is_none() && self.commit.is_none()
     }
 }
 
@@ -74,14 +76,17 @@ impl Lock {
             let step = plan.step(node.id);
             for (port, input) in &node.inputs {
                 let Some((name, source, revision)) = outside(input, &dir) else { continue };
-                let content = match &step.preimage.inputs[port] {
-                    InputIdentity::File { digest, .. } => Some(digest.clone()),
-                    InputIdentity::Stage { .. } | InputIdentity::Absent { .. } => None,
+                let (commit, content) = match &step.preimage.inputs[port] {
+                    InputIdentity::File { digest, .. } => (None, Some(digest.clone())),
+                    InputIdentity::Hub { commit, .. } => (Some(commit.clone()), None),
+                    InputIdentity::Stage { .. } | InputIdentity::Absent { .. } => (None, None),
                 };
-                lock.inputs.insert(name, LockedInput { source, revision, content });
+                lock.inputs.insert(name, LockedInput { source, revision, commit, content });
             }
             let upstream = graph.upstream(node.id);
-            if !step.missing.is_empty() || upstream.iter().any(|id| incomplete.contains(id)) {
+            // A commit tells a key whether or not its files are here.
+            let absent = |identity: &InputIdentity| matches!(identity, InputIdentity::Absent { .. });
+            if step.preimage.inputs.values().any(absent) || upstream.iter().any(|id| incomplete.contains(id)) {
                 incomplete.insert(node.id);
             }
             let key = (!incomplete.contains(&node.id)).then_some(step.key);
@@ -92,12 +97,23 @@ impl Lock {
         lock
     }
 
+    /// The commits that it holds sources of the hub to, by name.
+    pub fn pins(&self) -> BTreeMap<String, Pin> {
+        let pin = |(name, input): (&String, &LockedInput)| {
+            let (source, revision, commit) = (input.source.clone(), input.revision.clone(), input.commit.clone()?);
+            Some((name.clone(), Pin { source, revision, commit }))
+        };
+        self.inputs.iter().filter_map(pin).collect()
+    }
+
     /// This lock, with what an older one knows of inputs that this machine does not have.
     #[must_use]
     pub fn keeping(mut self, old: &Self) -> Self {
-        for (name, input) in self.inputs.iter_mut().filter(|(_, input)| input.content.is_none()) {
+        for (name, input) in self.inputs.iter_mut().filter(|(_, input)| input.moves()) {
             let same = |it: &&LockedInput| it.source == input.source && it.revision == input.revision;
-            input.content = old.inputs.get(name).filter(same).and_then(|it| it.content.clone());
+            if let Some(known) = old.inputs.get(name).filter(same) {
+                (input.commit, input.content) = (known.commit.clone(), known.content.clone());
+            }
         }
         for (name, stage) in self.stages.iter_mut().filter(|(_, stage)| stage.key.is_none()) {
             let same = |it: &&LockedStage| {
@@ -163,7 +179,9 @@ fn settings(node: &StageNode, preimage: &KeyPreimage) -> String {
     let input = |(port, identity): (&String, &InputIdentity)| {
         let view = match identity {
             InputIdentity::Stage { .. } => None,
-            InputIdentity::File { view, .. } | InputIdentity::Absent { view, .. } => Some(view),
+            InputIdentity::File { view, .. } | InputIdentity::Hub { view, .. } | InputIdentity::Absent { view, .. } => {
+                Some(view)
+            }
         };
         (port.clone(), json!([node.inputs.get(port).map(|input| &input.reference), view]))
     };
@@ -187,10 +205,7 @@ fn outside(input: &Input, dir: &Path) -> Option<(String, String, Option<String>)
     match &input.origin {
         Origin::Stage { .. } => None,
         Origin::File { path, .. } => Some((name, format!("file:{}", near(path, dir)), None)),
-        Origin::Remote { source, .. } => Some(match source.split_once('@') {
-            Some((source, revision)) => (name, source.to_owned(), Some(revision.to_owned())),
-            None => (name, source.clone(), None),
-        }),
+        Origin::Remote { name: hub, .. } => Some((name, hub.source(), hub.revision.clone())),
     }
 }
 

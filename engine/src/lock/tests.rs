@@ -120,9 +120,36 @@ fn a_hub_is_known_by_name_and_revision() {
     let of = |revision: Option<&str>| LockedInput {
         source: "hf:a/b".into(),
         revision: revision.map(str::to_owned),
+        commit: revision.filter(|revision| crate::hub::is_commit(revision)).map(str::to_owned),
         content: None,
     };
     let lock = |revision| Lock { inputs: BTreeMap::from([("models.m".to_owned(), of(revision))]), ..Lock::default() };
     assert_eq!(said(&lock(None).drift(&lock(Some("v1")))), ["models.m: revision the newest → v1"]);
     assert!(of(None).moves() && of(Some("main")).moves() && !of(Some(&"0".repeat(40))).moves());
+}
+
+#[test]
+fn a_commit_is_locked_written_and_held_to() {
+    let bench = Bench::new();
+    let lock = |commit: Option<&str>| {
+        let with = |node: &mut StageNode| {
+            let origin = crate::testing::remote(crate::hub::RepoKind::Data, "a/b", commit);
+            let ty = crate::stage::ArtifactType::Data(crate::stage::DataType::default());
+            let input = Input { reference: "data.x.train".into(), origin, ty, assumed: None };
+            node.inputs.insert("data".into(), input);
+        };
+        bench.lock(&Sketch::new().stage("a", &json!({}), &[]).with(with).graph())
+    };
+    let (a, b) = ("a".repeat(40), "b".repeat(40));
+    let (one, other, unknown) = (lock(Some(&a)), lock(Some(&b)), lock(None));
+    assert!(one.stages["a"].key.is_some(), "a commit tells a key, although its files are not here");
+    assert!(unknown.stages["a"].key.is_none() && unknown.inputs["data.x"].moves());
+    let path = bench.dir.path().join("r.lock");
+    fs::write(&path, one.to_toml(Path::new("r.toml"))).unwrap();
+    let read = Lock::read(&path).unwrap().unwrap();
+    assert_eq!(read, one);
+    assert_eq!(read.pins()["data.x"].commit, a);
+    assert_eq!(said(&read.drift(&other))[0], "data.x: commit aaaaaaaa → bbbbbbbb");
+    assert_eq!(read.drift(&unknown), [], "what nobody asked the hub for can't have changed");
+    assert_eq!(unknown.keeping(&read), one);
 }

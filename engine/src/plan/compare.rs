@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Reason;
+use crate::stage::DataView;
 use crate::store::{InputIdentity, KeyPreimage};
 
 /// Digits of a digest shown to people.
@@ -84,21 +85,13 @@ fn input(
             reasons.push(Reason::FilesMissing { port, reference, source: source.clone() });
         }
         (InputIdentity::File { digest: old, view: old_view }, InputIdentity::File { digest: new, view: new_view }) => {
-            if old != new {
-                let (old, new) = (old[..SHORT.min(old.len())].to_owned(), new[..SHORT].to_owned());
-                reasons.push(Reason::FilesChanged { port: port.clone(), reference: reference.clone(), old, new });
-            }
-            let (old, new) = (fields(old_view), fields(new_view));
-            let empty = Value::Null;
-            let names = new.keys().chain(old.keys().filter(|name| !new.contains_key(*name)));
-            for field in names {
-                let (before, after) = (old.get(field).unwrap_or(&empty), new.get(field).unwrap_or(&empty));
-                if before != after {
-                    let (port, reference, field) = (port.clone(), reference.clone(), field.clone());
-                    let (old, new) = (before.clone(), after.clone());
-                    reasons.push(Reason::ViewChanged { port, reference, field, old, new });
-                }
-            }
+            contents(&port, &reference, [old, new], [old_view, new_view], reasons);
+        }
+        (
+            InputIdentity::Hub { source: old_source, commit: old, path: old_path, view: old_view },
+            InputIdentity::Hub { source, commit: new, path, view },
+        ) if (old_source, old_path) == (source, path) => {
+            contents(&port, &reference, [old, new], [old_view, view], reasons);
         }
         (_, new) => reasons.push(match rebuilt {
             Some(stage) => Reason::InputRebuilt { port, reference, stage },
@@ -107,7 +100,28 @@ fn input(
     }
 }
 
-fn fields(view: &crate::stage::DataView) -> serde_json::Map<String, Value> {
+/// Files whose bytes, or the way to read them, may be others; `digests` and `views` are the old and the new one.
+fn contents(port: &str, reference: &str, digests: [&str; 2], views: [&DataView; 2], reasons: &mut Vec<Reason>) {
+    let [old, new] = digests;
+    let (port, reference) = (port.to_owned(), reference.to_owned());
+    if old != new {
+        let [old, new] = digests.map(|digest| digest[..SHORT.min(digest.len())].to_owned());
+        reasons.push(Reason::FilesChanged { port: port.clone(), reference: reference.clone(), old, new });
+    }
+    let [old, new] = views.map(fields);
+    let empty = Value::Null;
+    let names = new.keys().chain(old.keys().filter(|name| !new.contains_key(*name)));
+    for field in names {
+        let (before, after) = (old.get(field).unwrap_or(&empty), new.get(field).unwrap_or(&empty));
+        if before != after {
+            let (port, reference, field) = (port.clone(), reference.clone(), field.clone());
+            let (old, new) = (before.clone(), after.clone());
+            reasons.push(Reason::ViewChanged { port, reference, field, old, new });
+        }
+    }
+}
+
+fn fields(view: &DataView) -> serde_json::Map<String, Value> {
     match serde_json::to_value(view) {
         Ok(Value::Object(fields)) => fields,
         _ => serde_json::Map::new(),
@@ -118,6 +132,7 @@ fn name_of(identity: &InputIdentity) -> String {
     match identity {
         InputIdentity::Stage { key, port } => format!("`{port}` of {}", key.short()),
         InputIdentity::File { digest, .. } => format!("files {}", &digest[..SHORT.min(digest.len())]),
+        InputIdentity::Hub { source, commit, .. } => format!("`{source}` at {}", &commit[..SHORT.min(commit.len())]),
         InputIdentity::Absent { source, .. } => format!("absent `{source}`"),
     }
 }

@@ -91,9 +91,19 @@ impl Planner<'_> {
                     absent(source.clone());
                     InputIdentity::Absent { source, view: view.clone() }
                 }
-                Origin::Remote { source, view } => {
-                    absent(source.clone());
-                    InputIdentity::Absent { source: source.clone(), view: view.clone() }
+                Origin::Remote { name, commit, copy, view } => {
+                    if copy.is_none() {
+                        absent(name.to_string());
+                    }
+                    match commit {
+                        Some(commit) => InputIdentity::Hub {
+                            source: name.source(),
+                            commit: commit.clone(),
+                            path: name.path.clone(),
+                            view: view.clone(),
+                        },
+                        None => InputIdentity::Absent { source: name.to_string(), view: view.clone() },
+                    }
                 }
             };
             identities.insert(port.clone(), identity);

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::fs;
-use crate::graph::{Graph, Origin};
+use crate::graph::Graph;
+use crate::hub::RepoKind;
 use crate::stage::{DataView, Runtime};
 use crate::store::{Lookup, Store};
 use crate::testing::{FAKE_V2, Sketch};
@@ -274,7 +275,7 @@ fn missing_files_are_shown_and_not_run() {
         .stage("a", &json!({}), &[("data", "/nowhere/rows.jsonl")])
         .stage("b", &json!({}), &[])
         .with(|node| {
-            let origin = Origin::Remote { source: "hf:a/b".into(), view: DataView::default() };
+            let origin = crate::testing::remote(RepoKind::Model, "a/b", None);
             let ty = crate::stage::ArtifactType::Model(crate::stage::ModelType::default());
             let reference = "models.base".into();
             node.inputs.insert("model".into(), crate::graph::Input { reference, origin, ty, assumed: None });

@@ -37,7 +37,8 @@ pub(crate) use wiring::{head, items, references};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::fs;
-use crate::stage::Runtime;
+use crate::hub::{Held, HubName, Order, Pin, Shelf};
+use crate::stage::{DataView, Role, Runtime};
 use crate::vary::Variation;
 
 /// The recipe format that this version reads.
@@ -67,8 +68,8 @@ pub fn on_disk(path: &Path) -> Result<String, String> {
 pub(crate) enum Location {
     /// A path, joined to the folder of the file that says it.
     File(PathBuf),
-    /// `hf:org/name`, with the revision after `@` where the recipe gives one.
-    Hub(String),
+    /// A repository of the hub.
+    Hub(HubName),
 }
 
 /// A `[stages.x]` entry.
@@ -108,6 +109,23 @@ pub(crate) struct Origin {
     pub table: Table,
 }
 
+/// A `[models.x]` or `[data.x]` entry, for whoever wants to look at it without a graph.
+#[derive(Debug, Clone)]
+pub struct OutsideEntry {
+    /// `models.base`, `data.mm`.
+    pub name: String,
+    /// `file:PATH` or `hf:ORG/NAME@REVISION`.
+    pub source: String,
+    /// What it is on the hub, and the commit that is meant as far as that is known here.
+    pub hub: Option<Order>,
+    /// Where its files are, or should be; none for what is on the hub and has no copy here.
+    pub files: Option<PathBuf>,
+    /// How its rows are read; default for models.
+    pub view: DataView,
+    /// What its rows are for; none for models.
+    pub role: Option<Role>,
+}
+
 /// A recipe, read and merged. Only [`crate::graph::check`] knows whether it makes sense.
 #[derive(Debug)]
 pub struct Recipe {
@@ -130,6 +148,8 @@ pub struct Recipe {
     /// `[runtime.stages.x]`, laid over `runtime`.
     pub(crate) runtime_stages: Vec<(At<String>, Runtime)>,
     pub(crate) jobs: Option<usize>,
+    /// What is known here of the hub.
+    pub(crate) held: Arc<Held>,
     /// What was wrong so far, below the level of syntax.
     pub(crate) mistakes: Vec<Diagnostic>,
 }
@@ -165,6 +185,40 @@ impl Recipe {
     /// Names of its `[scales]`, the chosen one among them.
     pub fn scales(&self) -> &[String] {
         &self.scales
+    }
+
+    /// Holds what it takes from the hub to the commits of a lock, by the name of the entry: `models.base`.
+    pub fn pin(&mut self, pins: BTreeMap<String, Pin>) {
+        self.held = Arc::new(Held { pins, ..Held::clone(&self.held) });
+    }
+
+    /// What it takes from outside, models first.
+    pub fn entries(&self) -> Vec<OutsideEntry> {
+        let models = self.models.values().map(|entry| ("models", &entry.name, &entry.source, None));
+        let data = self.data.values().map(|entry| ("data", &entry.name, &entry.source, Some(entry)));
+        let known = models.chain(data).filter_map(|(section, name, source, data)| {
+            let (name, location) = (format!("{section}.{}", name.value), &source.as_ref()?.value);
+            let (source, hub, files) = match location {
+                Location::File(path) => (format!("file:{}", path.display()), None, Some(path.clone())),
+                Location::Hub(hub) => {
+                    let (commit, copy) = self.held.find(&name, hub);
+                    (hub.to_string(), Some(Order { name: hub.clone(), commit }), copy)
+                }
+            };
+            let view = data.map(|data| data.view.clone()).unwrap_or_default();
+            Some(OutsideEntry { name, source, hub, files, view, role: data.map(|data| data.role.value) })
+        });
+        known.collect()
+    }
+
+    /// Its texts, for whoever has more to say about it.
+    pub fn sources(&self) -> Arc<Sources> {
+        Arc::clone(&self.sources)
+    }
+
+    /// The hub's cache that it looks into.
+    pub fn shelf(&self) -> &Shelf {
+        &self.held.shelf
     }
 
     /// `[runtime] jobs`: stages to run at the same time.

@@ -9,6 +9,7 @@ use super::interpolate::{self, Seeds};
 use super::{At, Fields, Node, Origin, Recipe, Reseed, SCHEMA, Sources, Span, StageEntry, Table, secret, wiring};
 use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::fs;
+use crate::hub::Held;
 use crate::stage::Runtime;
 use crate::vary::Variation;
 
@@ -72,6 +73,7 @@ pub(super) fn recipe(file: &Path, composed: Composed) -> Result<Recipe, Diagnost
         variation: Arc::new(variation),
         scales,
         dir: fs::absolute(file).parent().unwrap_or(Path::new("/")).to_owned(),
+        held: Arc::default(),
     };
     Ok(read(known, &mut AsWritten, mistakes))
 }
@@ -85,6 +87,7 @@ impl Recipe {
             variation: Arc::clone(&self.variation),
             scales: self.scales.clone(),
             dir: self.dir.clone(),
+            held: Arc::clone(&self.held),
         };
         read(known, change, Vec::new())
     }
@@ -97,10 +100,11 @@ struct Known {
     variation: Arc<Variation>,
     scales: Vec<String>,
     dir: PathBuf,
+    held: Arc<Held>,
 }
 
 fn read(known: Known, change: &mut dyn Change, mut mistakes: Vec<Diagnostic>) -> Recipe {
-    let Known { sources, origin, variation, scales, dir } = known;
+    let Known { sources, origin, variation, scales, dir, held } = known;
     let mut table = origin.table.clone();
     change.edit(&mut table, &mut mistakes);
     let written = match table.descend(&["recipe", "seed"]).map(|entry| &entry.value.value) {
@@ -154,6 +158,7 @@ fn read(known: Known, change: &mut dyn Change, mut mistakes: Vec<Diagnostic>) ->
         runtime,
         runtime_stages,
         jobs,
+        held,
         mistakes,
         sources,
         origin,

@@ -200,7 +200,7 @@ fn inputs_of(dir: &Path) -> Vec<Key> {
     let inputs = preimage(dir).map(|preimage| preimage.inputs).unwrap_or_default();
     let keys = inputs.into_values().filter_map(|input| match input {
         InputIdentity::Stage { key, .. } => Some(key),
-        InputIdentity::File { .. } | InputIdentity::Absent { .. } => None,
+        InputIdentity::File { .. } | InputIdentity::Hub { .. } | InputIdentity::Absent { .. } => None,
     });
     keys.collect()
 }

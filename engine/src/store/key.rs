@@ -6,6 +6,7 @@
 //! | every parameter, defaults filled in | `[runtime]`, the device |
 //! | keys and ports of producing stages | paths, and how a reference is spelled |
 //! | content of input files and how rows are read | a file's name outside its folder, its time |
+//! | commits of repositories of the hub | the branch or tag that led there, where the copy lies |
 //! | the root seed | the order of tables in the recipe |
 
 use std::collections::BTreeMap;
@@ -96,6 +97,18 @@ pub enum InputIdentity {
     File {
         /// Content of the file and of the images its rows name, or of every file in the folder with its name.
         digest: String,
+        /// How rows are read from it.
+        view: DataView,
+    },
+    /// A repository of the hub: its commit says it all, so that the key is known before anything is fetched.
+    Hub {
+        /// `hf:org/name`.
+        source: String,
+        /// 40 hex digits.
+        commit: String,
+        /// The part of it that is read; none for all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<String>,
         /// How rows are read from it.
         view: DataView,
     },

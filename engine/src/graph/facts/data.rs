@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{Outside, Seen, origin, settle, unverified};
+use super::{Outside, Seen, origin, settle, unseen, unverified};
 use crate::diagnostic::{Diagnostic, Severity, suggest};
 use crate::fs;
-use crate::recipe::{DataEntry, Location, ROW_FIELDS, Span};
+use crate::hub::Held;
+use crate::recipe::{DataEntry, ROW_FIELDS, Span};
 use crate::stage::{Answers, DataType, DataView, Fact, Said};
 
 /// What is read of a file of rows, in bytes.
@@ -17,22 +18,19 @@ const HEAD: u64 = 1 << 18;
 /// Looks at a data set; none if its source is missing or wrong.
 pub(in super::super) fn data(
     entry: &DataEntry,
+    held: &Held,
     disk: &Seen,
     mistakes: &mut Vec<Diagnostic>,
 ) -> Option<Outside<DataType>> {
     let source = entry.source.as_ref()?;
     let title = format!("data.{}", entry.name.value);
-    let place = origin(&source.value, entry.view.clone());
-    let mut ty = match &source.value {
-        Location::Hub(_) => {
-            mistakes.push(unverified(&title, source.span, "is on a hub", entry.assumes()));
+    let (place, files) = origin(&title, &source.value, entry.view.clone(), held);
+    let mut ty = match &files {
+        None => {
+            mistakes.push(unverified(&title, source.span, unseen(&source.value), entry.assumes()));
             entry.assume.clone()
         }
-        Location::File(path) if !fs::exists(path) => {
-            mistakes.push(unverified(&title, source.span, "is not there", entry.assumes()));
-            entry.assume.clone()
-        }
-        Location::File(path) => match disk.rows.get(path, Head::read).as_ref() {
+        Some(path) => match disk.rows.get(path, Head::read).as_ref() {
             Some(head) => Rows { entry, title: &title, span: source.span, head }.read(mistakes),
             None => entry.assume.clone(),
         },

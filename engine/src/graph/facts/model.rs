@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Outside, Seen, origin, settle, tokenizer, unverified};
+use super::{Outside, Seen, origin, settle, tokenizer, unseen, unverified};
 use crate::diagnostic::Diagnostic;
 use crate::fs;
-use crate::recipe::{Location, ModelEntry, Span};
+use crate::hub::Held;
+use crate::recipe::{ModelEntry, Span};
 use crate::stage::{Adapter, DataView, Fact, Licence, ModelType, Pixels, Said};
 
 /// The embedding's name on the hub, and in files of newer releases.
@@ -18,25 +19,20 @@ const EMBEDDINGS: [&str; 2] = ["model.embed_tokens.weight", "model.language_mode
 /// Looks at a model; none if its source is missing or wrong.
 pub(in super::super) fn model(
     entry: &ModelEntry,
+    held: &Held,
     disk: &Seen,
     mistakes: &mut Vec<Diagnostic>,
 ) -> Option<Outside<ModelType>> {
     let source = entry.source.as_ref()?;
     let title = format!("models.{}", entry.name.value);
-    let place = origin(&source.value, DataView::default());
+    let (place, files) = origin(&title, &source.value, DataView::default(), held);
     let known = mistakes.len();
-    let ty = match &source.value {
-        Location::Hub(_) => {
-            mistakes.push(unverified(&title, source.span, "is on a hub", entry.assumes()));
+    let ty = match &files {
+        None => {
+            mistakes.push(unverified(&title, source.span, unseen(&source.value), entry.assumes()));
             entry.assume.clone()
         }
-        Location::File(path) if !fs::exists(path) => {
-            mistakes.push(unverified(&title, source.span, "is not there", entry.assumes()));
-            entry.assume.clone()
-        }
-        Location::File(path) => {
-            Folder { path, disk, span: source.span, title: &title }.read(entry.assume.clone(), mistakes)?
-        }
+        Some(path) => Folder { path, disk, span: source.span, title: &title }.read(entry.assume.clone(), mistakes)?,
     };
     if !mistakes[known..].iter().any(|one| one.code == "model") {
         consistent(&title, &ty, mistakes);

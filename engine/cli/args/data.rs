@@ -1,0 +1,72 @@
+//! What was typed for `curricle data`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::LayerArgs;
+
+/// `curricle data`
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// What to do with data.
+    #[command(subcommand)]
+    pub what: DataVerb,
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do with data.
+#[derive(Debug, Subcommand)]
+pub enum DataVerb {
+    /// List what recipes take from outside.
+    Ls(DataLsArgs),
+    /// Print rows as stages get them: columns mapped, the split taken.
+    Sample(SampleArgs),
+    /// Count rows: how many, how long, with which images, of which tasks and levels.
+    Stats(StatsArgs),
+}
+
+/// `curricle data ls`
+#[derive(Debug, Args)]
+pub struct DataLsArgs {
+    /// The recipe's file.
+    pub recipe: PathBuf,
+    #[command(flatten)]
+    pub layers: LayerArgs,
+}
+
+/// Rows of a recipe.
+#[derive(Debug, Args)]
+pub struct RowsArgs {
+    /// The recipe's file.
+    pub recipe: PathBuf,
+    /// Which rows: `data.NAME` or `data.NAME.SPLIT`.
+    pub data: String,
+    #[command(flatten)]
+    pub layers: LayerArgs,
+}
+
+/// `curricle data sample`
+#[derive(Debug, Args)]
+pub struct SampleArgs {
+    #[command(flatten)]
+    pub rows: RowsArgs,
+    /// How many rows.
+    #[arg(short, default_value_t = 5, value_name = "N")]
+    pub n: usize,
+}
+
+/// `curricle data stats`
+#[derive(Debug, Args)]
+pub struct StatsArgs {
+    #[command(flatten)]
+    pub rows: RowsArgs,
+    /// Count tokens, too, with the tokenizer in the folder of this model.
+    #[arg(long, value_name = "DIR")]
+    pub tokenizer: Option<PathBuf>,
+    /// Open at most so many images.
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub images: usize,
+}
