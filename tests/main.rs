@@ -8,6 +8,7 @@ mod check;
 mod ci;
 mod config;
 mod estimate;
+mod gate;
 mod generate;
 mod grade;
 mod health;

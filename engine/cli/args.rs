@@ -208,6 +208,9 @@ pub struct SelectArgs {
     /// Run again although the store has it: these stages, or every selected one.
     #[arg(long, value_name = "STAGE", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
     pub force: Vec<String>,
+    /// Judge gates and hold nothing back for them.
+    #[arg(long)]
+    pub ignore_gates: bool,
 }
 
 /// Where results are kept.

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use curricle_engine::exec::{Happening, RunEvent};
+use curricle_engine::gate::{OnFail, Verdict};
 use curricle_engine::report::duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -54,6 +55,7 @@ impl Bars {
     /// Shows what happened.
     pub fn show(&mut self, event: &RunEvent) {
         match &event.what {
+            Happening::GateJudged { .. } => self.gate(&event.what),
             Happening::RunStarted { .. } | Happening::RunFinished { .. } | Happening::StageCheckpoint { .. } => {}
             Happening::StageResumed { .. } | Happening::StageProgress { .. } | Happening::StageLog { .. }
                 if self.dashboard => {}
@@ -89,6 +91,22 @@ impl Bars {
             }
             Happening::StageSkipped { stage, because, .. } => {
                 self.say(stage, Tint::Yellow, &format!("skipped: {because}"));
+            }
+        }
+    }
+
+    fn gate(&self, what: &Happening) {
+        let Happening::GateJudged { gate, verdict, on_fail, ignored, message, .. } = what else { return };
+        let name = format!("gate {gate}");
+        match (verdict, on_fail) {
+            (Verdict::Met, _) => self.say(&name, Tint::Green, &format!("met: {message}")),
+            (_, OnFail::Stop) if !ignored => {
+                let tinted = self.paint.err_tint(Tint::Red, &format!("[{name}]"));
+                self.always(&format!("{tinted} {}: {message}", verdict.words()));
+            }
+            _ => {
+                let why = if *ignored { "ignored" } else { "only warns" };
+                self.say(&name, Tint::Yellow, &format!("{}, {why}: {message}", verdict.words()));
             }
         }
     }

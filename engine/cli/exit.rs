@@ -18,6 +18,8 @@ pub enum Exit {
     Invalid = 3,
     /// There is work to do.
     Pending = 4,
+    /// Nothing failed, and a gate is not met.
+    Gate = 5,
     /// Cancelled, or some stages were skipped.
     Incomplete = 6,
     /// The store is damaged or somebody else holds a stage.

@@ -47,6 +47,7 @@ fn text(plan: &Plan, graph: &Graph, step: &Step, paint: Paint) -> String {
         Decision::Skip => ("skip", Vec::new()),
         Decision::Share(with) => ("reuse", vec![format!("same work as `{}`", plan.step(*with).name)]),
         Decision::Run(reasons) => ("run", reasons.iter().map(ToString::to_string).collect()),
+        Decision::Hold { reasons, .. } => ("held", reasons.iter().map(ToString::to_string).collect()),
     };
     let label = |name: &str| paint.out_tint(Tint::Dim, &format!("{name:<9}"));
     let mut text = format!("{}\n", paint.out_tint(Tint::Bold, &step.name));
@@ -55,6 +56,10 @@ fn text(plan: &Plan, graph: &Graph, step: &Step, paint: Paint) -> String {
     text += &format!("  {} {word}\n", label("decision"));
     for reason in why {
         text += &format!("  {} {reason}\n", label("because"));
+    }
+    for (index, gate) in graph.gates().iter().enumerate().filter(|(_, gate)| gate.holds.contains(&step.stage)) {
+        let record = plan.gates.record(graph, index);
+        text += &format!("  {} waits for {}: {}; {}\n", label("gate"), gate.name, record.words(), record.why());
     }
     for (port, input) in &node.inputs {
         let identity = match &step.preimage.inputs[port] {

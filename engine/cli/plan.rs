@@ -1,5 +1,6 @@
 //! `curricle plan`: what `run` would do, and why.
 
+use curricle_engine::gate::{GateRecord, Verdict};
 use curricle_engine::graph::Graph;
 use curricle_engine::plan::{Decision, Force, Options, Plan, PlanError, plan};
 use curricle_engine::store::Store;
@@ -28,7 +29,7 @@ pub fn run(args: &PlanArgs, paint: Paint) -> Result<Exit, Failure> {
     } else {
         paint.data(&(text(&plan, &checked.graph, paint) + &estimate::line(&estimates)))?;
     }
-    Ok(exit(&plan, args.exit_code))
+    Ok(exit(&plan, &checked.graph, args.exit_code))
 }
 
 /// The plan that the command line asks for; `run` and `explain` take it from here too.
@@ -45,18 +46,24 @@ pub fn make(graph: &Graph, store: &Store, select: &SelectArgs) -> Result<Plan, F
         until: select.until.clone(),
         downstream: select.downstream,
         force,
+        ignore_gates: select.ignore_gates,
     };
     plan(graph, store, &options).map_err(|error| failure(&error))
 }
 
-/// 4 if that was asked for and there is work; else 0.
-pub fn exit(plan: &Plan, wanted: bool) -> Exit {
-    if wanted && plan.summary().to_run() > 0 { Exit::Pending } else { Exit::Done }
+/// If that was asked for: 4 if there is work, 5 if a gate keeps what there is from starting; else 0.
+pub fn exit(plan: &Plan, graph: &Graph, wanted: bool) -> Exit {
+    match wanted {
+        true if plan.summary().to_run() > 0 => Exit::Pending,
+        true if plan.gates.records(graph).iter().any(GateRecord::stops) => Exit::Gate,
+        _ => Exit::Done,
+    }
 }
 
 /// The plan for people: a tree of arms, or a table where there is one recipe and no more.
 pub fn text(plan: &Plan, graph: &Graph, paint: Paint) -> String {
-    let mut text = if graph.arms().len() > 1 { tree::text(plan, graph, paint) } else { table(plan, paint) };
+    let mut text = if graph.arms().len() > 1 { tree::text(plan, graph, paint) } else { table(plan, graph, paint) };
+    text += &gates(plan, graph, paint);
     let missing = match plan.missing().len() {
         0 => String::new(),
         count => format!("; {count} missing inputs keep it from running here"),
@@ -66,7 +73,7 @@ pub fn text(plan: &Plan, graph: &Graph, paint: Paint) -> String {
 }
 
 /// The plan as a table: a line per stage, a further one for every further reason.
-fn table(plan: &Plan, paint: Paint) -> String {
+fn table(plan: &Plan, graph: &Graph, paint: Paint) -> String {
     let width = plan.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or_default();
     let mut text = String::new();
     for step in &plan.steps {
@@ -75,6 +82,10 @@ fn table(plan: &Plan, paint: Paint) -> String {
             Decision::Skip => ("skip ", Tint::Dim, vec!["not selected".to_owned()]),
             Decision::Share(with) => ("reuse", Tint::Green, vec![format!("same work as `{}`", plan.step(*with).name)]),
             Decision::Run(reasons) => ("run  ", Tint::Yellow, reasons.iter().map(ToString::to_string).collect()),
+            Decision::Hold { gate, .. } => {
+                let gate = plan.gates.record(graph, *gate);
+                ("held ", Tint::Red, vec![format!("gate `{}` is {}", gate.gate, gate.words())])
+            }
         };
         let mut why = why.into_iter();
         let pad = " ".repeat(width - step.name.chars().count());
@@ -88,6 +99,26 @@ fn table(plan: &Plan, paint: Paint) -> String {
         }
     }
     text
+}
+
+/// A line per gate: what came of it, as far as that is known before the run.
+fn gates(plan: &Plan, graph: &Graph, paint: Paint) -> String {
+    let records = plan.gates.records(graph);
+    let width = records.iter().map(|one| one.gate.chars().count()).max().unwrap_or_default();
+    let mut text = String::new();
+    for one in &records {
+        let tint = match one.verdict() {
+            Some(Verdict::Met) => Tint::Green,
+            Some(_) if one.stops() => Tint::Red,
+            _ => Tint::Yellow,
+        };
+        let pad = " ".repeat(width - one.gate.chars().count());
+        let (name, words) = (paint.out_tint(Tint::Bold, &one.gate), paint.out_tint(tint, &one.words()));
+        let (why, holds) = (one.why(), one.holds.join(", "));
+        text +=
+            &format!("gate {name}{pad}  {words}: {why}; {holds} wait{}\n", if one.holds.len() == 1 { "s" } else { "" });
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
 }
 
 fn failure(error: &PlanError) -> Failure {

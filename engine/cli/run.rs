@@ -35,7 +35,7 @@ pub fn run(args: &RunArgs, paint: Paint) -> Result<Exit, Failure> {
     if args.dry_run {
         let (_, estimates) = estimate::make(graph, &plan, &store)?;
         paint.data(&(plan::text(&plan, graph, paint) + &estimate::line(&estimates)))?;
-        return Ok(plan::exit(&plan, args.exit_code));
+        return Ok(plan::exit(&plan, graph, args.exit_code));
     }
     preflight(graph, &plan, &device::available)
         .map_err(|error| Failure::new(Exit::Invalid, format!("{error}\n  help: {}", error.help())))?;
@@ -96,11 +96,15 @@ fn conclude(args: &RunArgs, receipt: &Receipt, dir: &Path, paint: Paint) -> Resu
         Outcome::Failed | Outcome::StoreTrouble => {
             paint.say(&format!("logs are in {}; what is done is kept", dir.join("logs").display()));
         }
+        Outcome::GateNotMet => {
+            paint.say("a gate is not met: what is behind it did not start; `--ignore-gates` runs it all the same");
+        }
         Outcome::Done => {}
     }
     Ok(match receipt.outcome {
         Outcome::Done => Exit::Done,
         Outcome::Failed => Exit::Failed,
+        Outcome::GateNotMet => Exit::Gate,
         Outcome::StoreTrouble => Exit::Store,
         Outcome::Interrupted { signal: SIGTERM } => Exit::Terminated,
         Outcome::Interrupted { .. } => Exit::Interrupted,

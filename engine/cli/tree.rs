@@ -13,7 +13,7 @@ pub fn text(plan: &Plan, graph: &Graph, paint: Paint) -> String {
     let root = tree(graph);
     let mut rows = Vec::new();
     rows.push(Row::Title { lead: String::new(), text: title(&root) });
-    below(&root, "", plan, &mut rows);
+    below(&root, "", plan, graph, &mut rows);
     let width = rows.iter().map(Row::width).max().unwrap_or_default();
     let mut text: String = rows.iter().map(|row| row.text(width, paint) + "\n").collect();
     for arm in graph.arms().iter().filter(|arm| !arm.without.is_empty() && !arm.label.name.contains('#')) {
@@ -58,10 +58,10 @@ fn title(branch: &Branch) -> String {
     if names.len() > NAMED { format!("{} arms", names.len()) } else { names.join(", ") }
 }
 
-fn below(branch: &Branch, lead: &str, plan: &Plan, rows: &mut Vec<Row>) {
+fn below(branch: &Branch, lead: &str, plan: &Plan, graph: &Graph, rows: &mut Vec<Row>) {
     let ends = |name: &&String| !branch.branches.iter().any(|below| below.variants.contains(name));
     let line = if branch.branches.is_empty() { "  " } else { "│ " };
-    rows.extend(branch.stages.iter().map(|bundle| stage(bundle, format!("{lead}{line}"), plan)));
+    rows.extend(branch.stages.iter().map(|bundle| stage(bundle, format!("{lead}{line}"), plan, graph)));
     if branch.variants.len() > 1 {
         for name in branch.variants.iter().filter(ends) {
             let name = if name.is_empty() { "base (as written)" } else { name };
@@ -72,13 +72,14 @@ fn below(branch: &Branch, lead: &str, plan: &Plan, rows: &mut Vec<Row>) {
         let last = place + 1 == branch.branches.len();
         let (fork, deeper) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
         rows.push(Row::Title { lead: format!("{lead}{fork}"), text: title(next) });
-        below(next, &format!("{lead}{deeper}"), plan, rows);
+        below(next, &format!("{lead}{deeper}"), plan, graph, rows);
     }
 }
 
-fn stage(bundle: &Bundle, lead: String, plan: &Plan) -> Row {
+fn stage(bundle: &Bundle, lead: String, plan: &Plan, graph: &Graph) -> Row {
     let steps: Vec<_> = bundle.stages.iter().map(|&id| plan.step(id)).collect();
-    let mut counts = [("run", Tint::Yellow, 0), ("reuse", Tint::Green, 0), ("skip", Tint::Dim, 0)];
+    let mut counts =
+        [("run", Tint::Yellow, 0), ("reuse", Tint::Green, 0), ("skip", Tint::Dim, 0), ("held", Tint::Red, 0)];
     let mut why = String::new();
     for step in &steps {
         let place = match &step.decision {
@@ -95,6 +96,13 @@ fn stage(bundle: &Bundle, lead: String, plan: &Plan) -> Row {
                 1
             }
             Decision::Skip => 2,
+            Decision::Hold { gate, .. } => {
+                if why.is_empty() {
+                    let gate = plan.gates.record(graph, *gate);
+                    why = format!("gate `{}` is {}", gate.gate, gate.words());
+                }
+                3
+            }
         };
         counts[place].2 += 1;
     }

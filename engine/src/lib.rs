@@ -10,6 +10,7 @@ pub mod diff;
 pub mod estimate;
 pub mod exec;
 pub mod fs;
+pub mod gate;
 pub mod graph;
 pub mod hub;
 pub mod lock;

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use crate::fs;
 use crate::graph::{Graph, Input, Origin, StageId, StageNode};
 use crate::stage::{
-    AnyKind, ArtifactKind, ArtifactType, DataType, DataView, Kind, ModelType, PortTypes, Ports, Problems, Runtime,
-    StageContext, StageError, StageKind,
+    AnyKind, ArtifactKind, ArtifactType, DataType, DataView, Kind, Metric, ModelType, PortTypes, Ports, Problems,
+    Runtime, StageContext, StageError, StageKind,
 };
 
 /// Every fake kind.
-pub static KINDS: &[&dyn AnyKind] = &[&Kind::<Fake<1>>::NEW];
+pub static KINDS: &[&dyn AnyKind] = &[&Kind::<Fake<1>>::NEW, &Kind::<Probe>::NEW];
 /// `fake`, version 1.
 pub static FAKE: &dyn AnyKind = &Kind::<Fake<1>>::NEW;
 /// `fake`, with another meaning.
@@ -80,7 +80,8 @@ impl<const V: u32> StageKind for Fake<V> {
     type Params = FakeParams;
 
     fn ports(_: &FakeParams) -> Ports {
-        let ports = Ports::new().optional("model", ArtifactKind::Model).optional("data", ArtifactKind::Data);
+        let mut ports = Ports::new().optional("model", ArtifactKind::Model).trains_on("data");
+        ports.inputs[1].required = false;
         ports.output("model", ArtifactKind::Model)
     }
 
@@ -124,6 +125,75 @@ impl<const V: u32> StageKind for Fake<V> {
         let text = json!({ "params": params, "seed": context.seed() }).to_string();
         fs::write(&context.output("model")?.join("model.json"), text).map_err(failed)
     }
+}
+
+/// A stage that measures what its parameters say, whatever the model.
+struct Probe;
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct ProbeParams {
+    /// Items of which every one is right but the first `wrong`.
+    items: usize,
+    wrong: usize,
+    act: Act,
+}
+
+impl Default for ProbeParams {
+    fn default() -> Self {
+        Self { items: 100, wrong: 0, act: Act::Write }
+    }
+}
+
+impl StageKind for Probe {
+    const NAME: &'static str = "probe";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "measures, for tests";
+    type Params = ProbeParams;
+
+    fn ports(_: &ProbeParams) -> Ports {
+        let ports = Ports::new().optional("model", ArtifactKind::Model).optional("data", ArtifactKind::Data);
+        ports.measures().output("metrics", ArtifactKind::Metrics)
+    }
+
+    fn validate(_: &ProbeParams, _: &mut Problems) {}
+
+    fn types(_: &ProbeParams, _: &PortTypes, _: &mut Problems) -> PortTypes {
+        PortTypes::default().with("metrics", ArtifactType::Metrics)
+    }
+
+    fn metrics(_: &ProbeParams) -> Vec<Metric> {
+        vec![Metric::of_items("accuracy"), Metric::of_items("accuracy/*"), Metric::other("tokens")]
+    }
+
+    fn run(params: &ProbeParams, context: &mut StageContext<'_>) -> Result<(), StageError> {
+        if params.act == Act::Fail {
+            return Err(StageError::Failed("it was asked to".into()));
+        }
+        let scores: Vec<f64> = (0..params.items).map(|item| if item < params.wrong { 0.0 } else { 1.0 }).collect();
+        measured(&context.output("metrics")?, &scores).map_err(|error| StageError::Failed(error.to_string()))
+    }
+}
+
+/// Writes metrics of items `0`, `1`, … with these scores; odd items are images.
+pub fn measured(folder: &Path, scores: &[f64]) -> Result<(), fs::FsError> {
+    let mean = |chosen: &dyn Fn(usize) -> bool| {
+        let scores: Vec<f64> =
+            scores.iter().enumerate().filter(|(item, _)| chosen(*item)).map(|(_, score)| *score).collect();
+        scores.iter().sum::<f64>() / scores.len().max(1) as f64
+    };
+    let metrics = json!({
+        "accuracy": mean(&|_| true), "accuracy/image": mean(&|item| item % 2 == 1), "accuracy/text": mean(&|item| item % 2 == 0),
+        "tokens": 12.5,
+    });
+    let line = |(item, score): (usize, &f64)| {
+        let group = if item % 2 == 1 { "image" } else { "text" };
+        json!({ "id": item.to_string(), "group": group, "score": score }).to_string() + "\n"
+    };
+    fs::create_dir_all(folder)?;
+    fs::write(&folder.join("items.jsonl"), scores.iter().enumerate().map(line).collect::<String>())?;
+    let document = json!({ "schema": 1, "metrics": metrics, "items": scores.len() });
+    fs::write(&folder.join("metrics.json"), document.to_string())
 }
 
 /// A graph without a recipe.
@@ -187,7 +257,7 @@ impl Sketch {
     }
 
     pub fn graph(self) -> Graph {
-        Graph { name: "sketch".into(), stages: self.stages, arms: Vec::new() }
+        Graph { name: "sketch".into(), stages: self.stages, ..Graph::default() }
     }
 
     fn input(&self, reference: &str) -> Input {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::gate::GateRecord;
 use crate::plan::Reason;
 use crate::stage::ArtifactKind;
 use crate::store::{Adopted, Key};
@@ -31,6 +32,9 @@ pub struct Receipt {
     /// The recipe's variations, the recipe as written first; empty if it has none.
     #[serde(default)]
     pub arms: Vec<ArmReceipt>,
+    /// The gates that had to do with the run, and what came of each.
+    #[serde(default)]
+    pub gates: Vec<GateRecord>,
 }
 
 /// One variation of a recipe, and which stages are its own.
@@ -118,6 +122,8 @@ pub enum Outcome {
     Done,
     /// A stage failed.
     Failed,
+    /// Nothing failed, and a gate is not met: what is behind it did not start.
+    GateNotMet,
     /// The store would not give or take a result.
     StoreTrouble,
     /// Stopped by a signal; running it again goes on.
@@ -133,6 +139,7 @@ impl Outcome {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
+            Self::GateNotMet => 5,
             Self::StoreTrouble => 7,
             Self::Interrupted { signal } => 128 + (signal & 0x7f) as u8,
         }

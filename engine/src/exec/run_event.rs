@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, StageEvent};
+use crate::gate::{OnFail, Verdict};
 use crate::store::Key;
 
 /// One line of `events.ndjson`.
@@ -48,6 +49,8 @@ pub enum Happening {
     StageInterrupted { stage: String, key: Key, step: usize },
     /// It was selected and did not start.
     StageSkipped { stage: String, key: Key, because: String },
+    /// A gate's stages have measured; `holds` are the stages that waited for it.
+    GateJudged { gate: String, verdict: Verdict, on_fail: OnFail, ignored: bool, holds: Vec<String>, message: String },
     /// A run ended.
     RunFinished { outcome: Outcome, wall_s: f64 },
 }

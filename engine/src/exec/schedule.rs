@@ -14,13 +14,11 @@ use super::receipt::{ArmReceipt, InputReceipt, Outcome, Receipt, StageReceipt, S
 use super::usage::Watch;
 use super::{Executor, Happening, Interrupt, Job, RunEvent, StageEvent};
 use crate::clock;
+use crate::gate::{Barrier, GateRecord, Term};
 use crate::graph::{Arm, Graph, Label, Origin, StageId, StageNode};
-use crate::plan::{Decision, Missing, Plan, Reason, Step};
+use crate::plan::{Decision, Plan, Reason, Step};
 use crate::stage::{InputArtifact, Runtime, StageError, StageRequest};
 use crate::store::{Artifact, Claim, Lookup, Store, StoreError};
-
-/// Asked for every stage that would run, before any does: can this machine give it what its runtime asks for?
-pub type Preflight<'a> = &'a dyn Fn(&Runtime) -> Result<(), String>;
 
 /// All that [`execute`] needs.
 pub struct Run<'a> {
@@ -42,69 +40,7 @@ pub struct Run<'a> {
     pub logs: &'a Path,
 }
 
-/// Why nothing may be started.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// Input files are not on this machine.
-    #[error("{}", missing_text(.0))]
-    Missing(Vec<(String, Missing)>),
-    /// A stage asks for a device that can't be had.
-    #[error("stage `{stage}` cannot have device `{device}`: {message}")]
-    Device {
-        /// The stage.
-        stage: String,
-        /// What it asks for.
-        device: String,
-        /// What is missing.
-        message: String,
-    },
-}
-
-impl RunError {
-    /// How to go on.
-    pub fn help(&self) -> &'static str {
-        match self {
-            Self::Missing(_) => {
-                "put the files there, or point at them: `--set data.NAME.source=file:PATH`, `--set models.NAME.source=file:PATH`"
-            }
-            Self::Device { .. } => "choose another: `--set runtime.device=cpu`",
-        }
-    }
-}
-
-fn missing_text(missing: &[(String, Missing)]) -> String {
-    let mut told: Vec<(&Missing, Vec<String>)> = Vec::new();
-    for (stage, missing) in missing {
-        let stage = format!("`{stage}`");
-        match told.iter_mut().find(|(same, _)| *same == missing) {
-            Some((_, stages)) => stages.push(stage),
-            None => told.push((missing, vec![stage])),
-        }
-    }
-    let line = |(Missing { port, reference, source }, stages): &(&Missing, Vec<String>)| {
-        let plural = if stages.len() > 1 { "s" } else { "" };
-        let stages = stages.join(", ");
-        format!("stage{plural} {stages}: input `{port}` = `{reference}` is not on this machine: `{source}`")
-    };
-    told.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// Looks, before anything runs, for what would fail later: input files that are not here, devices that can't be had.
-pub fn preflight(graph: &Graph, plan: &Plan, device: Preflight<'_>) -> Result<(), RunError> {
-    let missing = plan.missing();
-    if !missing.is_empty() {
-        let owned = missing.into_iter().map(|(stage, missing)| (stage.to_owned(), missing.clone()));
-        return Err(RunError::Missing(owned.collect()));
-    }
-    for step in plan.to_run() {
-        let runtime = &graph.stage(step.stage).runtime;
-        let (stage, device_name) = (step.name.clone(), runtime.device.clone());
-        device(runtime).map_err(|message| RunError::Device { stage, device: device_name, message })?;
-    }
-    Ok(())
-}
-
-/// Runs a plan that passed [`preflight`]. Events go to `emit` as they happen; what became of every stage comes back.
+/// Runs a plan that passed [`super::preflight`]. Events go to `emit` as they happen; what became of every stage comes back.
 pub fn execute(run: &Run<'_>, emit: &mut dyn FnMut(RunEvent)) -> Receipt {
     Scheduler::new(run, emit).run()
 }
@@ -140,6 +76,7 @@ struct Scheduler<'a> {
     states: Vec<State>,
     /// Histories of stages that were started here.
     histories: Vec<Option<PathBuf>>,
+    gates: Barrier,
     outcome: Outcome,
     running: usize,
 }
@@ -154,7 +91,8 @@ impl<'a> Scheduler<'a> {
         };
         let states = run.plan.steps.iter().map(initial).collect();
         let histories = vec![None; run.plan.steps.len()];
-        Self { run, emit, states, histories, outcome: Outcome::Done, running: 0 }
+        let gates = run.plan.gates.clone();
+        Self { run, emit, states, histories, gates, outcome: Outcome::Done, running: 0 }
     }
 
     fn run(mut self) -> Receipt {
@@ -171,6 +109,9 @@ impl<'a> Scheduler<'a> {
                 self.say(Happening::StageReused { stage: step.name.clone(), key: step.key });
             }
         }
+        for gate in self.gates.judged() {
+            self.tell_gate(gate);
+        }
         let (sender, receiver) = mpsc::channel();
         thread::scope(|scope| {
             loop {
@@ -183,13 +124,19 @@ impl<'a> Scheduler<'a> {
                         let step = self.run.plan.step(id);
                         (self.emit)(RunEvent::of_stage(&step.name, step.key, event));
                     }
-                    Ok(Message::Ended(id, result)) => self.settle(id, result),
+                    Ok(Message::Ended(id, result)) => {
+                        self.settle(id, result);
+                        self.judge_gates();
+                    }
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
         });
         self.skip_the_rest();
+        if self.outcome == Outcome::Done && self.gates.records(self.run.graph).iter().any(GateRecord::stops) {
+            self.outcome = Outcome::GateNotMet;
+        }
         if self.run.interrupt.requested() && self.states.iter().any(is_short) {
             self.outcome = Outcome::Interrupted { signal: self.run.interrupt.signal() };
         }
@@ -202,19 +149,46 @@ impl<'a> Scheduler<'a> {
     where
         'a: 'scope,
     {
-        // A stage found done frees those behind it, which stand later in the order: one pass is enough.
-        for step in &self.run.plan.steps {
-            let stopping = self.run.interrupt.requested() || self.outcome != Outcome::Done && !self.run.keep_going;
-            if stopping || self.running >= self.run.jobs.max(1) {
-                return;
-            }
-            if matches!(self.states[step.stage.index()], State::Waiting) && self.is_ready(step) {
-                match self.start(step, scope, sender) {
-                    Ok(()) => {}
-                    Err(error) => self.settle(step.stage, Err(Ending::Store(error))),
+        // A stage found done frees those behind it, which stand later in the order: one pass is enough, unless it opens a gate.
+        loop {
+            for step in &self.run.plan.steps {
+                let stopping = self.run.interrupt.requested() || self.outcome != Outcome::Done && !self.run.keep_going;
+                if stopping || self.running >= self.run.jobs.max(1) {
+                    return;
+                }
+                if matches!(self.states[step.stage.index()], State::Waiting) && self.is_ready(step) {
+                    match self.start(step, scope, sender) {
+                        Ok(()) => {}
+                        Err(error) => self.settle(step.stage, Err(Ending::Store(error))),
+                    }
                 }
             }
+            if !self.judge_gates() {
+                return;
+            }
         }
+    }
+
+    /// Judges the gates whose stages have measured by now; `false` if there is none.
+    fn judge_gates(&mut self) -> bool {
+        let states = &self.states;
+        let made = |term: &Term| match &states[term.stage.index()] {
+            State::Done { artifact, .. } => Some(artifact.output(&term.port)),
+            _ => None,
+        };
+        let judged = self.gates.judge(self.run.graph, &made);
+        for &gate in &judged {
+            self.tell_gate(gate);
+        }
+        !judged.is_empty()
+    }
+
+    fn tell_gate(&mut self, gate: usize) {
+        let record = self.gates.record(self.run.graph, gate);
+        let Some(judgement) = record.judgement else { return };
+        let GateRecord { gate, on_fail, ignored, holds, .. } = record;
+        let (verdict, message) = (judgement.verdict, judgement.to_string());
+        self.say(Happening::GateJudged { gate, verdict, on_fail, ignored, holds, message });
     }
 
     fn is_ready(&self, step: &Step) -> bool {
@@ -224,11 +198,13 @@ impl<'a> Scheduler<'a> {
             State::Without { status, .. } => *status == Status::NotSelected,
             State::Waiting | State::Running => false,
         };
+        let graph = self.run.graph;
         let twin = match step.decision {
-            Decision::Share(twin) => Some(twin),
+            // Held back, the other will not do the work.
+            Decision::Share(twin) if self.gates.bars(graph, twin).is_none() => Some(twin),
             _ => None,
         };
-        self.run.graph.upstream(step.stage).iter().chain(&twin).all(over)
+        self.gates.admits(graph, step.stage) && graph.upstream(step.stage).iter().chain(&twin).all(over)
     }
 
     /// Takes the result from the store or from a twin, or starts the work.
@@ -347,12 +323,26 @@ impl<'a> Scheduler<'a> {
             let blocks = |id: &StageId| matches!(&self.states[id.index()], State::Without { status, .. } if *status != Status::NotSelected);
             let because = match self.run.graph.upstream(step.stage).into_iter().find(blocks) {
                 Some(id) => format!("`{}` has no result", self.run.plan.step(id).name),
-                None if self.run.interrupt.requested() => "the run was interrupted".to_owned(),
-                None => "the run stopped at the first failure".to_owned(),
+                None => self.why_not_started(step),
             };
             let state = State::Without { status: Status::Skipped, message: Some(because.clone()) };
             self.states[step.stage.index()] = state;
             self.say(Happening::StageSkipped { stage: step.name.clone(), key: step.key, because });
+        }
+    }
+
+    /// Of a stage that had all that it needs.
+    fn why_not_started(&self, step: &Step) -> String {
+        let record = |gate| self.gates.record(self.run.graph, gate);
+        if let Some(gate) = self.gates.bars(self.run.graph, step.stage).map(record) {
+            return format!("gate `{}` is {}: {}", gate.gate, gate.words(), gate.why());
+        }
+        if self.run.interrupt.requested() {
+            return "the run was interrupted".to_owned();
+        }
+        match self.gates.awaited(self.run.graph, step.stage).first() {
+            Some(&gate) => format!("gate `{}` was not judged: it {}", record(gate).gate, record(gate).why()),
+            None => "the run stopped at the first failure".to_owned(),
         }
     }
 
@@ -368,6 +358,7 @@ impl<'a> Scheduler<'a> {
             outcome: self.outcome,
             stages: stages.collect(),
             arms: self.run.graph.arms().iter().map(|arm| self.arm_receipt(arm)).collect(),
+            gates: self.gates.records(self.run.graph),
         }
     }
 

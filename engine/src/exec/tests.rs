@@ -380,6 +380,7 @@ fn the_receipt_says_which_stage_is_whose() {
         label,
         also: Vec::new(),
         stages: stages.iter().map(|&(name, id)| (name.to_owned(), StageId(id))).collect(),
+        gates: Vec::new(),
         without: Vec::new(),
     };
     graph.arms = vec![arm(label("", ""), &[("x", 0)]), arm(label("late", "order"), &[("x", 1)])];

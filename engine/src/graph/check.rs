@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::expand::{self, Draft};
 use super::facts::Seen;
 use super::resolve::{self, Decoded, Edge, From, World};
-use super::{Checked, Graph, Input, Origin, StageId, StageNode, family, order, params, shared};
+use super::{Checked, Graph, Input, Origin, StageId, StageNode, family, gates, order, params, shared};
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity, suggest};
 use crate::recipe::{Node, Recipe, Span};
 use crate::stage::{AnyKind, ArtifactType, PortTypes, Problem, ProblemAt, Role, Runtime, Said};
@@ -20,6 +20,9 @@ pub fn check(recipe: &Recipe, kinds: &[&'static dyn AnyKind]) -> Result<Checked,
     let mut mistakes = recipe.mistakes.clone();
     let disk = Seen::default();
     let mut graph = Checker::new(recipe, kinds, &disk, &mut mistakes).graph(&mut mistakes);
+    if let Some(graph) = &mut graph {
+        graph.gates = gates::gates(recipe, graph, &mut mistakes);
+    }
     // Arms differ little: while the recipe as written is wrong, most would repeat what is wrong with it.
     if graph.is_some() && mistakes.iter().all(|mistake| mistake.severity != Severity::Error) {
         graph = family::family(recipe, kinds, &disk, &mut mistakes).or(graph);
@@ -106,7 +109,11 @@ impl<'a> Checker<'a> {
                 runtime: self.runtimes[own].clone(),
             });
         }
-        (stages.len() == self.drafts.len()).then(|| Graph { name: self.recipe.name.clone(), stages, arms: Vec::new() })
+        (stages.len() == self.drafts.len()).then(|| Graph {
+            name: self.recipe.name.clone(),
+            stages,
+            ..Graph::default()
+        })
     }
 
     /// The seed of a stage; `reseeded` knows of those before it whether they have the seed of an arm.

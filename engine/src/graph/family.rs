@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use super::check::Checker;
 use super::facts::Seen;
+use super::gates;
 use super::{Arm, Graph, Origin, StageId, StageNode};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::gate::Gate;
 use crate::recipe::Recipe;
 use crate::stage::AnyKind;
 use crate::vary::{self, Spec};
@@ -34,7 +36,18 @@ pub(super) fn family(
         }
         let arm = spec.recipe(recipe);
         let mut found = arm.mistakes.clone();
-        let graph = Checker::new(&arm, kinds, disk, &mut found).graph(&mut found);
+        let mut graph = Checker::new(&arm, kinds, disk, &mut found).graph(&mut found);
+        let mut lost = Vec::new();
+        if let Some(graph) = &mut graph {
+            let mut wrong = Vec::new();
+            graph.gates = gates::gates(&arm, graph, &mut wrong);
+            if spec.arranged {
+                // In an order that nobody wrote a gate may have no sense: the arm goes without it.
+                let errors: Vec<_> = wrong.extract_if(.., |one| one.severity == Severity::Error).collect();
+                lost = gates::misplaced(&arm, graph, &errors);
+            }
+            found.extend(wrong);
+        }
         let (errors, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|one| one.severity == Severity::Error);
         let Some(graph) = graph.filter(|_| errors.is_empty()) else {
             failed.push(spec.label.variant.clone());
@@ -47,7 +60,7 @@ pub(super) fn family(
             None => nothing_uses,
             Some(so_far) => so_far.into_iter().filter(|one| nothing_uses.contains(one)).collect(),
         });
-        family.join(graph, spec, mistakes);
+        family.join(graph, spec, lost, mistakes);
     }
     // What one arm uses is used.
     if let Some(unused) = unused {
@@ -69,7 +82,7 @@ struct Family {
 
 impl Family {
     /// Adds an arm, and those of its stages that no arm had before.
-    fn join(&mut self, graph: Graph, spec: &Spec<'_>, mistakes: &mut Vec<Diagnostic>) {
+    fn join(&mut self, graph: Graph, spec: &Spec<'_>, lost: Vec<String>, mistakes: &mut Vec<Diagnostic>) {
         let mut moved: Vec<StageId> = Vec::with_capacity(graph.stages.len());
         let mut stages = BTreeMap::new();
         let suffix = match spec.label.name.as_str() {
@@ -96,8 +109,12 @@ impl Family {
             moved.push(id);
             stages.insert(name, id);
         }
+        let gates: Vec<usize> = graph.gates.into_iter().map(|gate| self.gate(gate, &moved, &suffix)).collect();
         let twin = self.graph.arms.iter_mut().find(|arm| {
-            arm.label.seed == spec.label.seed && arm.label.variant != spec.label.variant && arm.stages == stages
+            arm.label.seed == spec.label.seed
+                && arm.label.variant != spec.label.variant
+                && arm.stages == stages
+                && arm.gates == gates
         });
         match twin {
             Some(twin) => {
@@ -116,10 +133,32 @@ impl Family {
                 label: spec.label.clone(),
                 also: Vec::new(),
                 stages,
-                without: spec.without().to_vec(),
+                gates,
+                without: spec.without().iter().cloned().chain(lost).collect(),
             }),
         }
     }
+
+    /// The place of an arm's gate: that of an earlier arm where it requires the same of the same stages.
+    fn gate(&mut self, mut gate: Gate, moved: &[StageId], suffix: &str) -> usize {
+        let place = |id: &StageId| moved[id.index()];
+        gate.after = gate.after.iter().map(place).collect();
+        gate.holds = gate.holds.iter().map(place).collect();
+        gate.terms.iter_mut().for_each(|term| term.stage = place(&term.stage));
+        let known = self.graph.gates.iter().position(|known| known.is_twin_of(&gate) && base(&known.name) == gate.name);
+        if let Some(known) = known {
+            self.graph.gates[known].holds.extend(gate.holds);
+            return known;
+        }
+        gate.name += suffix;
+        self.graph.gates.push(gate);
+        self.graph.gates.len() - 1
+    }
+}
+
+/// `kept@none#2` → `kept`.
+fn base(name: &str) -> &str {
+    name.split(['@', '#']).next().unwrap_or(name)
 }
 
 /// Text that is equal for stages that are the same work under the same name.

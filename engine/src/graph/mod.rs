@@ -7,6 +7,7 @@ mod check;
 mod expand;
 mod facts;
 mod family;
+mod gates;
 mod leaks;
 mod order;
 mod params;
@@ -22,6 +23,7 @@ pub use check::check;
 pub use leaks::{Leak, leaks};
 
 use crate::diagnostic::Diagnostics;
+use crate::gate::Gate;
 use crate::hub::HubName;
 use crate::stage::{AnyKind, AnyStage, ArtifactType, DataView, Extent, PortTypes, Ports, Runtime};
 pub use crate::vary::Label;
@@ -131,6 +133,7 @@ pub struct Graph {
     pub(crate) name: String,
     pub(crate) stages: Vec<StageNode>,
     pub(crate) arms: Vec<Arm>,
+    pub(crate) gates: Vec<Gate>,
 }
 
 /// A variation of a recipe. Arms share the stages that are the same work.
@@ -142,7 +145,9 @@ pub struct Arm {
     pub also: Vec<String>,
     /// Its stages by their names within the arm.
     pub stages: BTreeMap<String, StageId>,
-    /// Stages that it has not because what they read from is left out.
+    /// Its gates, by their places in [`Graph::gates`].
+    pub gates: Vec<usize>,
+    /// Stages that it has not because what they read from is left out, and gates (`gates.x`) that have no sense without them.
     pub without: Vec<String>,
 }
 
@@ -155,6 +160,11 @@ impl Graph {
     /// Every arm, the recipe as written first if it is one; empty for a recipe without variation.
     pub fn arms(&self) -> &[Arm] {
         &self.arms
+    }
+
+    /// Every gate, those of arms too; gates that require the same of the same stages are one.
+    pub fn gates(&self) -> &[Gate] {
+        &self.gates
     }
 
     /// Names of the arms without their seeds, each once.

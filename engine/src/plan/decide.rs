@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::{Connection, compare};
-use super::{Decision, Missing, Options, Plan, PlanError, Reason, Step, select};
+use super::{Decision, Missing, Options, Plan, PlanError, Reason, Step, gates, select};
 use crate::fs::{self, FsError};
 use crate::graph::{Graph, Origin, StageId, StageNode};
 use crate::store::{Digests, Index, InputIdentity, KeyPreimage, Store};
@@ -28,8 +28,9 @@ pub fn plan(graph: &Graph, store: &Store, options: &Options) -> Result<Plan, Pla
     if fs::exists(store.root()) {
         digests.save().map_err(PlanError::Input)?;
     }
-    let steps = planner.steps;
-    Ok(Plan { recipe: graph.name().to_owned(), steps, expected: BTreeMap::new() })
+    let mut steps = planner.steps;
+    let gates = gates::hold(graph, options, &mut steps)?;
+    Ok(Plan { recipe: graph.name().to_owned(), steps, expected: BTreeMap::new(), gates })
 }
 
 struct Planner<'a> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Decision, Plan, Step};
+use super::{Decision, Plan, Reason, Step};
 use crate::graph::{Arm, Graph};
 use crate::store::Artifact;
 
@@ -19,12 +19,13 @@ impl Plan {
                 "counts": summary,
             },
             "stages": { "by_hand": graph.by_hand(), "after_sharing": self.steps.len(), "cached": self.cached() },
-            "arms": graph.arms().iter().map(|arm| self.arm_json(arm)).collect::<Vec<_>>(),
+            "arms": graph.arms().iter().map(|arm| self.arm_json(graph, arm)).collect::<Vec<_>>(),
+            "gates": self.gates.records(graph),
             "steps": self.steps.iter().map(|step| self.step_json(graph, step)).collect::<Vec<_>>(),
         })
     }
 
-    fn arm_json(&self, arm: &Arm) -> Value {
+    fn arm_json(&self, graph: &Graph, arm: &Arm) -> Value {
         let stages: serde_json::Map<_, _> =
             arm.stages.iter().map(|(name, id)| (name.clone(), json!(self.step(*id).name))).collect();
         json!({
@@ -35,6 +36,7 @@ impl Plan {
             "settings": arm.label.settings,
             "also": arm.also,
             "without": arm.without,
+            "gates": arm.gates.iter().map(|&gate| graph.gates()[gate].name.as_str()).collect::<Vec<_>>(),
             "stages": stages,
         })
     }
@@ -45,18 +47,15 @@ impl Plan {
             Decision::Reuse => ("reuse", Vec::new()),
             Decision::Skip => ("skip", Vec::new()),
             Decision::Share(with) => ("share", vec![json!({ "reason": "same-work", "stage": self.step(*with).name })]),
-            Decision::Run(reasons) => (
-                "run",
-                reasons
-                    .iter()
-                    .map(|reason| {
-                        let mut value = json!(reason);
-                        value["text"] = json!(reason.to_string());
-                        value
-                    })
-                    .collect(),
-            ),
+            Decision::Run(reasons) => ("run", reasons.iter().map(told).collect()),
+            Decision::Hold { reasons, .. } => ("hold", reasons.iter().map(told).collect()),
         };
+        let gates: Vec<&str> = graph
+            .gates()
+            .iter()
+            .filter(|gate| gate.holds.contains(&step.stage))
+            .map(|gate| gate.name.as_str())
+            .collect();
         let inputs: serde_json::Map<_, _> =
             node.inputs.iter().map(|(port, input)| (port.clone(), json!(input.reference))).collect();
         json!({
@@ -65,6 +64,7 @@ impl Plan {
             "key": step.key,
             "decision": decision,
             "reasons": reasons,
+            "gates": gates,
             "inputs": inputs,
             "missing": step.missing.iter().map(|missing| json!({
                 "port": missing.port, "reference": missing.reference, "source": missing.source,
@@ -73,4 +73,10 @@ impl Plan {
             "artifact": step.artifact.as_ref().map(Artifact::dir),
         })
     }
+}
+
+fn told(reason: &Reason) -> Value {
+    let mut value = json!(reason);
+    value["text"] = json!(reason.to_string());
+    value
 }

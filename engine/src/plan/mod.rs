@@ -4,6 +4,7 @@
 mod compare;
 mod decide;
 mod effect;
+mod gates;
 mod json;
 mod reason;
 mod select;
@@ -20,6 +21,7 @@ pub use reason::Reason;
 pub use tree::{Branch, Bundle, tree};
 
 use crate::fs::FsError;
+use crate::gate::Barrier;
 use crate::graph::StageId;
 use crate::store::{Adopted, Artifact, Key, KeyPreimage, StoreError, Usage};
 
@@ -38,6 +40,8 @@ pub struct Options {
     pub downstream: bool,
     /// Stages to run although they are done; what needs them follows.
     pub force: Force,
+    /// Gates hold nothing back.
+    pub ignore_gates: bool,
 }
 
 /// What `--force` covers.
@@ -61,6 +65,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What stages that run are expected to cost, where somebody asked; kept beside what they will have cost.
     pub expected: BTreeMap<StageId, Usage>,
+    /// Gates, those judged whose stages have all measured already.
+    pub gates: Barrier,
 }
 
 /// What to do with one stage.
@@ -93,6 +99,13 @@ pub enum Decision {
     Share(StageId),
     /// It was not asked for.
     Skip,
+    /// It would have to run, and a gate before it is not met.
+    Hold {
+        /// Which: its place in [`crate::graph::Graph::gates`].
+        gate: usize,
+        /// Why it would run.
+        reasons: Vec<Reason>,
+    },
 }
 
 /// An input that a run would need and this machine does not have.
@@ -121,6 +134,14 @@ pub struct Summary {
     pub reused: usize,
     /// Not asked for.
     pub skipped: usize,
+    /// Held back by a gate.
+    #[serde(skip_serializing_if = "is_none")]
+    pub held: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Step {
@@ -158,6 +179,7 @@ impl Plan {
             match &step.decision {
                 Decision::Reuse | Decision::Share(_) => summary.reused += 1,
                 Decision::Skip => summary.skipped += 1,
+                Decision::Hold { .. } => summary.held += 1,
                 Decision::Run(reasons) if reasons.contains(&Reason::Forced) => summary.forced += 1,
                 Decision::Run(reasons) if reasons.contains(&Reason::FirstRun) => summary.new += 1,
                 Decision::Run(reasons) if reasons.iter().all(Reason::is_consequence) => summary.downstream += 1,
@@ -190,7 +212,7 @@ impl fmt::Display for Summary {
                 write!(f, "{to_run} to run ({why})")?;
             }
         }
-        match counted(&[(self.reused, "reused"), (self.skipped, "not selected")]) {
+        match counted(&[(self.reused, "reused"), (self.held, "held back by a gate"), (self.skipped, "not selected")]) {
             rest if rest.is_empty() => Ok(()),
             rest => write!(f, ", {rest}"),
         }
@@ -224,6 +246,16 @@ pub enum PlanError {
         /// The stage left out.
         needs: String,
     },
+    /// A selected stage waits for a gate that nothing selected measures for.
+    #[error("stage `{stage}` waits for gate `{gate}`, whose `{needs}` is not built and not selected")]
+    GateNotBuilt {
+        /// The selected stage.
+        stage: String,
+        /// The gate.
+        gate: String,
+        /// The stage left out.
+        needs: String,
+    },
     /// Input files can't be read.
     #[error(transparent)]
     Input(FsError),
@@ -239,6 +271,9 @@ impl PlanError {
             Self::UnknownStage { suggestion, .. } => suggestion.as_ref().map(|name| format!("did you mean `{name}`?")),
             Self::UnknownArm { help, .. } => Some(help.clone()),
             Self::NotBuilt { needs, .. } => Some(format!("select `{needs}` too, or run it first: `--until {needs}`")),
+            Self::GateNotBuilt { needs, .. } => {
+                Some(format!("select `{needs}` too, or go on without gates: `--ignore-gates`"))
+            }
             Self::Input(_) => Some("the content of every input is part of a stage's key".into()),
             Self::Store(error) => Some(error.help().into()),
         }
@@ -247,7 +282,9 @@ impl PlanError {
     /// Exit code of a command that ends here: 2 usage, 3 recipe, 7 store.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::UnknownStage { .. } | Self::UnknownArm { .. } | Self::NotBuilt { .. } => 2,
+            Self::UnknownStage { .. } | Self::UnknownArm { .. } | Self::NotBuilt { .. } | Self::GateNotBuilt { .. } => {
+                2
+            }
             Self::Input(_) => 3,
             Self::Store(_) => 7,
         }

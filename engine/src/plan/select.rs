@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Force, Options, PlanError};
+use super::{Force, Options, PlanError, gates};
 use crate::diagnostic::suggest;
 use crate::graph::{Arm, Graph, Label, StageId};
 
@@ -23,7 +23,7 @@ pub(super) fn selected(graph: &Graph, options: &Options) -> Result<BTreeSet<Stag
         chosen.retain(|id| from.contains(id));
     }
     if !options.until.is_empty() {
-        let until = upstream(graph, named(graph, &options.until)?);
+        let until = until(graph, named(graph, &options.until)?, options.ignore_gates);
         chosen.retain(|id| until.contains(id));
     }
     Ok(chosen)
@@ -41,19 +41,29 @@ pub(super) fn forced(graph: &Graph, options: &Options) -> Result<BTreeSet<StageI
 /// What the recipe as written is called on the command line.
 const AS_WRITTEN: &str = "base";
 
+/// The arms that take part, by their places in [`Graph::arms`].
+pub(super) fn arms(graph: &Graph, options: &Options) -> Result<Vec<usize>, PlanError> {
+    if options.arms.is_empty() { Ok((0..graph.arms().len()).collect()) } else { arms_of(graph, &options.arms) }
+}
+
 /// The stages of arms given by name, by variant or by ablation.
 fn of_arms(graph: &Graph, names: &[String]) -> Result<BTreeSet<StageId>, PlanError> {
-    let mut ids = BTreeSet::new();
+    let arms = arms_of(graph, names)?.into_iter();
+    Ok(arms.flat_map(|arm| graph.arms()[arm].stages.values().copied()).collect())
+}
+
+fn arms_of(graph: &Graph, names: &[String]) -> Result<Vec<usize>, PlanError> {
+    let mut places = Vec::new();
     for name in names {
         let plain =
             name.strip_prefix(AS_WRITTEN).filter(|rest| rest.is_empty() || rest.starts_with('#')).unwrap_or(name);
-        let fits = |arm: &&Arm| {
+        let fits = |(_, arm): &(usize, &Arm)| {
             let Label { name, ablation, variant, .. } = &arm.label;
             name == plain
                 || variant == plain
                 || !plain.is_empty() && (ablation == plain || arm.also.iter().any(|also| also == plain))
         };
-        let mut found = graph.arms().iter().filter(fits).peekable();
+        let mut found = graph.arms().iter().enumerate().filter(fits).peekable();
         if found.peek().is_none() {
             let variants = graph.variants();
             let known = variants.iter().map(|name| if name.is_empty() { AS_WRITTEN } else { name });
@@ -64,9 +74,9 @@ fn of_arms(graph: &Graph, names: &[String]) -> Result<BTreeSet<StageId>, PlanErr
             };
             return Err(PlanError::UnknownArm { name: name.clone(), help });
         }
-        ids.extend(found.flat_map(|arm| arm.stages.values().copied()));
+        places.extend(found.map(|(place, _)| place));
     }
-    Ok(ids)
+    Ok(places)
 }
 
 fn named(graph: &Graph, names: &[String]) -> Result<BTreeSet<StageId>, PlanError> {
@@ -97,6 +107,18 @@ fn downstream(graph: &Graph, mut ids: BTreeSet<StageId>) -> BTreeSet<StageId> {
         }
     }
     ids
+}
+
+/// Stages, what they need, and what the gates before them need.
+fn until(graph: &Graph, ids: BTreeSet<StageId>, ignore_gates: bool) -> BTreeSet<StageId> {
+    let mut found = upstream(graph, ids);
+    let mut measuring = BTreeSet::from_iter(gates::measuring(graph, &found));
+    while !ignore_gates && !measuring.is_subset(&found) {
+        found.extend(&measuring);
+        found = upstream(graph, found);
+        measuring.extend(gates::measuring(graph, &found));
+    }
+    found
 }
 
 fn upstream(graph: &Graph, mut ids: BTreeSet<StageId>) -> BTreeSet<StageId> {

@@ -66,6 +66,7 @@ fn decisions(plan: &Plan) -> Vec<String> {
         Decision::Reuse => format!("{} reuse", step.name),
         Decision::Skip => format!("{} skip", step.name),
         Decision::Share(with) => format!("{} as {}", step.name, plan.step(*with).name),
+        Decision::Hold { .. } => format!("{} held", step.name),
         Decision::Run(reasons) => {
             format!("{} run: {}", step.name, reasons.iter().map(Reason::to_string).collect::<Vec<_>>().join("; "))
         }

@@ -120,7 +120,7 @@ mod tests {
             };
             // Within an arm, stages are called by what they do.
             let stages = stages.iter().enumerate().map(|(place, &id)| (format!("s{place}"), StageId(id))).collect();
-            graph.arms.push(Arm { label, also: Vec::new(), stages, without: Vec::new() });
+            graph.arms.push(Arm { label, also: Vec::new(), stages, gates: Vec::new(), without: Vec::new() });
         }
         graph
     }

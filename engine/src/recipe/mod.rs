@@ -7,6 +7,7 @@ mod config;
 mod entry;
 mod fields;
 mod format;
+mod gate;
 mod interpolate;
 mod read;
 mod scale;
@@ -30,6 +31,7 @@ pub use source::{At, Position, Source, SourceId, Sources, Span};
 pub(crate) use config::{key, quoted};
 pub(crate) use entry::{DataEntry, ModelEntry};
 pub(crate) use fields::Fields;
+pub(crate) use gate::GateEntry;
 pub(crate) use interpolate::{Each, Scope};
 pub(crate) use read::Change;
 pub(crate) use tree::{Entry, Node, Table};
@@ -144,6 +146,8 @@ pub struct Recipe {
     pub(crate) data: BTreeMap<String, DataEntry>,
     /// In the order of the text.
     pub(crate) stages: Vec<StageEntry>,
+    /// In the order of the text.
+    pub(crate) gates: Vec<GateEntry>,
     pub(crate) runtime: Runtime,
     /// `[runtime.stages.x]`, laid over `runtime`.
     pub(crate) runtime_stages: Vec<(At<String>, Runtime)>,

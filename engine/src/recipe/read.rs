@@ -126,8 +126,8 @@ fn read(known: Known, change: &mut dyn Change, mut mistakes: Vec<Diagnostic>) ->
     let mut top = Fields::new(&table, "a recipe", &mut reader.mistakes);
     schema_number(&mut top, Span::new(origin.source, 0..0));
     let _ = top.any("params");
-    let [recipe, models, data, stages, runtime] =
-        ["recipe", "models", "data", "stages", "runtime"].map(|key| top.table(key).map(|at| at.value));
+    let [recipe, models, data, stages, gates, runtime] =
+        ["recipe", "models", "data", "stages", "gates", "runtime"].map(|key| top.table(key).map(|at| at.value));
     for section in Variation::SECTIONS {
         let _ = top.any(section);
     }
@@ -138,6 +138,8 @@ fn read(known: Known, change: &mut dyn Change, mut mistakes: Vec<Diagnostic>) ->
     let data = reader.section("data", data, Reader::data);
     let mut stages: Vec<_> = reader.section("stages", stages, Reader::stage).into_values().collect();
     stages.sort_by_key(|stage| stage.name.span);
+    let mut gates: Vec<_> = reader.section("gates", gates, Reader::gate).into_values().collect();
+    gates.sort_by_key(|gate| gate.name.span);
     if stages.is_empty() && reader.mistakes.is_empty() {
         let help = "add a `[stages.NAME]` table; `curricle kinds` lists the kinds";
         let nothing = Diagnostic::error("missing-key", "this recipe has no stages");
@@ -155,6 +157,7 @@ fn read(known: Known, change: &mut dyn Change, mut mistakes: Vec<Diagnostic>) ->
         models,
         data,
         stages,
+        gates,
         runtime,
         runtime_stages,
         jobs,

@@ -13,7 +13,7 @@ use crate::stage::AnyKind;
 const ID: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/recipes/schema.json");
 const NAME: &str = "^[a-z0-9_-]+$";
 /// A dotted path to a value.
-const PATH: &str = r"^(recipe|params|models|data|stages|runtime)(\.[^.]+)+$";
+const PATH: &str = r"^(recipe|params|models|data|stages|gates|runtime)(\.[^.]+)+$";
 /// A string that is one reference, allowed wherever another type is.
 const REFERENCE: &str = r"^\$\{[^}]+\}$";
 
@@ -55,6 +55,7 @@ pub fn schema(kinds: &[&'static dyn AnyKind]) -> Value {
         "models": named(&model(), "Models from outside."),
         "data": named(&data(), "Rows from outside."),
         "stages": named(&json!({ "$ref": "#/definitions/stage" }), "What is done. An input is an edge of the graph."),
+        "gates": named(&gate(), "What has to be so before the stages behind it start."),
         "runtime": closed(&whole_runtime, &[]),
     });
     merge(&mut properties, &variation());
@@ -167,6 +168,35 @@ fn data() -> Value {
                 "answer_tokens": { "type": "integer", "minimum": 0, "description": "For estimates: tokens to learn of a row." },
                 "pixels": { "type": "integer", "minimum": 1, "description": "For estimates: pixels of an image." },
             }), &[]),
+        }),
+        &[],
+    )
+}
+
+fn gate() -> Value {
+    closed(
+        &json!({
+            "after": {
+                "type": ["string", "array"], "items": { "type": "string" },
+                "description": "The stage, or stages, behind which it stands: what comes after them waits for it.",
+            },
+            "require": {
+                "type": "string",
+                "description": "`score[mrl].accuracy >= score[cold_start].accuracy - 0.01`: `STAGE.METRIC`, numbers, `+`, `-`, `*` and one of `>=`, `>`, `<=`, `<`.",
+            },
+            "method": {
+                "enum": ["paired-bootstrap", "point"], "default": "paired-bootstrap",
+                "description": "By the items that both sides scored, resampled; or by the values as they are.",
+            },
+            "confidence": {
+                "type": ["number", "string"], "minimum": 0.5, "exclusiveMaximum": 1, "default": 0.95, "pattern": REFERENCE,
+                "description": "With `paired-bootstrap`: of the one-sided interval that has to hold.",
+            },
+            "on_fail": {
+                "enum": ["stop", "warn"], "default": "stop",
+                "description": "`stop`: what waits does not start, and the run ends with exit code 5. `warn`: it is told.",
+            },
+            "description": { "type": "string" },
         }),
         &[],
     )

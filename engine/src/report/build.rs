@@ -38,6 +38,7 @@ pub fn build(receipt: &Receipt) -> Result<Report, ReportError> {
         arms,
         curves,
         alerts,
+        gates: receipt.gates.clone(),
     })
 }
 

@@ -89,12 +89,9 @@ impl Scored<'_> {
         self.items.iter().filter(|item| item.counts_for(metric)).count()
     }
 
-    /// Is a metric the mean of its items' scores? Only then can it take an interval from them.
+    /// See [`measure::is_mean_of_items`].
     pub fn is_mean_of_items(&self, metric: &str) -> bool {
-        let Some(value) = self.metrics.metrics.get(metric) else { return false };
-        let scores: Vec<f64> =
-            self.items.iter().filter(|item| item.counts_for(metric)).map(|item| item.score).collect();
-        !scores.is_empty() && (scores.iter().sum::<f64>() / scores.len() as f64 - value).abs() < 1e-6
+        measure::is_mean_of_items(&self.metrics, &self.items, metric)
     }
 }
 

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Interval;
-use super::statistics::{Draws, RESAMPLES, percentiles};
+use super::statistics::{Draws, RESAMPLES, percentiles, without_tails};
 
 /// What is resampled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,12 @@ pub struct Estimate {
 /// item. Seeds without items do not count; `None` where nothing is left.
 pub fn estimate(seeds: &[Vec<f64>], shared: bool) -> Option<Estimate> {
     resampled(seeds, shared, RESAMPLES)
+}
+
+/// Ends of the two one-sided intervals of a mean over the items of one seed, each with this confidence: percentiles of the
+/// bootstrap of [`estimate`], so that at 0.975 they are its two-sided interval. `None` without items.
+pub fn bounds(values: &[f64], confidence: f64) -> Option<Interval> {
+    (!values.is_empty()).then(|| without_tails(&mut nested(&[values], RESAMPLES), 1.0 - confidence))
 }
 
 /// Holm's step-down adjustment (1979, Scandinavian Journal of Statistics 6:65) of a family of p-values, in their order.

@@ -3,6 +3,10 @@
 use super::rows::Rows;
 use super::{ArmTable, Arms, Report};
 use crate::exec::Outcome;
+use crate::gate::{GateRecord, Method};
+
+/// Most gates that a terminal shows.
+const MOST_GATES: usize = 8;
 
 impl Report {
     /// The report as markdown.
@@ -19,6 +23,9 @@ impl Report {
                 self.comparisons_table(),
                 self.about_comparisons()
             );
+        }
+        if !self.gates.is_empty() {
+            text += &format!("\n## Gates\n\n{}\n{}\n", markdown(&self.gate_rows()), self.about_gates());
         }
         if let Some(arms) = &self.arms {
             text += &format!("\n## Arms\n\n{}", variants(arms));
@@ -42,7 +49,7 @@ impl Report {
 
     /// What a terminal shows when a run ends: of everything the part that fits.
     pub fn to_summary(&self) -> String {
-        let mut text = String::new();
+        let mut text = self.gate_lines();
         let Some(arms) = &self.arms else {
             if !self.evaluations.is_empty() {
                 text += &format!("\n{}", self.metrics_table());
@@ -66,6 +73,17 @@ impl Report {
             }
         }
         text + &self.folded_alerts()
+    }
+
+    /// A line per gate, those that are not met first where they are many.
+    fn gate_lines(&self) -> String {
+        let (met, others): (Vec<_>, Vec<_>) =
+            self.gates.iter().partition(|gate| gate.verdict() == Some(crate::gate::Verdict::Met));
+        let line = |gate: &&GateRecord| format!("gate {}: {}; {}\n", gate.gate, gate.words(), gate.why());
+        let lines: Vec<String> = others.iter().chain(&met).map(line).collect();
+        let hidden = lines.len().saturating_sub(MOST_GATES);
+        let more = if hidden > 0 { format!("and {hidden} more gates\n") } else { String::new() };
+        if lines.is_empty() { String::new() } else { format!("\n{}{more}", lines[..lines.len() - hidden].concat()) }
     }
 
     fn folded_alerts(&self) -> String {
@@ -122,10 +140,22 @@ impl Report {
         }
     }
 
+    /// How gates were judged.
+    pub(super) fn about_gates(&self) -> &'static str {
+        if self.gates.iter().any(|gate| gate.method == Method::PairedBootstrap) {
+            "Brackets: ends of two one-sided intervals of the weighted sum over the items that all its metrics scored, bootstrap over \
+             items (10,000 resamples). Met: the end that has to hold does. Not met: the other end does not either. Undecided: the \
+             interval holds the margin. They say nothing of another training of the recipe."
+        } else {
+            "Values are compared as they are."
+        }
+    }
+
     pub(super) fn headline(&self) -> String {
         let outcome = match self.outcome {
             Outcome::Done => "Done".to_owned(),
             Outcome::Failed => "Failed".to_owned(),
+            Outcome::GateNotMet => "Stopped by a gate".to_owned(),
             Outcome::StoreTrouble => "Stopped by the store".to_owned(),
             Outcome::Interrupted { signal } => format!("Interrupted by signal {signal}"),
         };

@@ -11,14 +11,14 @@ use crate::fs;
 
 /// `metrics.json`.
 #[derive(Debug, Deserialize)]
-pub(super) struct Metrics {
+pub(crate) struct Metrics {
     pub metrics: BTreeMap<String, f64>,
     pub items: usize,
 }
 
 /// One line of `items.jsonl`; the fields that statistics need.
 #[derive(Debug, Deserialize)]
-pub(super) struct Item {
+pub(crate) struct Item {
     pub id: String,
     #[serde(default)]
     pub group: Option<String>,
@@ -26,6 +26,9 @@ pub(super) struct Item {
     pub task: Option<String>,
     pub score: f64,
 }
+
+/// The content of `items.jsonl`.
+pub(crate) type Items = Vec<Item>;
 
 impl Item {
     /// Does the item count for a metric such as `accuracy`, `accuracy/image`, `accuracy/task/add`?
@@ -40,8 +43,15 @@ impl Item {
     }
 }
 
+/// Is a metric the mean of its items' scores? Only then can it take an interval from them.
+pub(crate) fn is_mean_of_items(metrics: &Metrics, items: &[Item], metric: &str) -> bool {
+    let Some(value) = metrics.metrics.get(metric) else { return false };
+    let scores: Vec<f64> = items.iter().filter(|item| item.counts_for(metric)).map(|item| item.score).collect();
+    !scores.is_empty() && (scores.iter().sum::<f64>() / scores.len() as f64 - value).abs() < 1e-6
+}
+
 /// Reads both files of a metrics port; no items where an evaluation kept none.
-pub(super) fn read(dir: &Path) -> Result<(Metrics, Vec<Item>), ReportError> {
+pub(crate) fn read(dir: &Path) -> Result<(Metrics, Items), ReportError> {
     let path = dir.join("metrics.json");
     let metrics = parse(&path, &fs::read_to_string(&path)?)?;
     let path = dir.join("items.jsonl");

@@ -25,13 +25,15 @@ use serde::{Deserialize, Serialize};
 pub use arms::{ArmCell, ArmDifference, ArmRow, ArmTable, ArmVariant, Arms};
 pub use build::build;
 pub use curves::{Alert, Curve, CurveLine, CurvePoint};
-pub use hierarchy::{Design, Estimate, estimate, holm};
+pub use hierarchy::{Design, Estimate, bounds, estimate, holm};
 pub use markdown::{duration, table};
+pub(crate) use measure::{Items, Metrics, is_mean_of_items, read as read_metrics};
 pub use runs::{find_run, latest_run};
 pub use statistics::{Interval, bootstrap_mean, paired_bootstrap, wilson};
 
 use crate::exec::{Outcome, Status};
 use crate::fs::FsError;
+use crate::gate::GateRecord;
 
 /// What a run showed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +68,9 @@ pub struct Report {
     /// What detectors noticed.
     #[serde(default)]
     pub alerts: Vec<Alert>,
+    /// What came of the gates.
+    #[serde(default)]
+    pub gates: Vec<GateRecord>,
 }
 
 /// The stages of one variant, over all its seeds.

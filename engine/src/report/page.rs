@@ -53,6 +53,9 @@ impl Report {
             page += &format!("<h2>What each stage added{}</h2>\n{}", self.of_base(), table(&self.comparison_rows()));
             page += &about(self.about_comparisons());
         }
+        if !self.gates.is_empty() {
+            page += &format!("<h2>Gates</h2>\n{}{}", table(&self.gate_rows()), about(self.about_gates()));
+        }
         page += &self.curves_section();
         if !self.alerts.is_empty() {
             page += &format!("<h2>Alerts</h2>\n{}", table(&self.alert_rows()));

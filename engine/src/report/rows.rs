@@ -161,6 +161,15 @@ impl Report {
         stages
     }
 
+    /// Gates, each with what its stages show.
+    pub(super) fn gate_rows(&self) -> Rows {
+        let gates = self.gates.iter().map(|gate| {
+            let (name, require) = (gate.gate.clone(), format!("`{}`", gate.require));
+            vec![name, gate.words(), require, gate.why(), gate.holds.join(", ")]
+        });
+        with_head(&["gate", "verdict", "required", "measured", "waits for it"], gates)
+    }
+
     pub(super) fn alert_rows(&self) -> Rows {
         let alerts = self.alerts.iter().map(|alert| {
             let (stage, step) = (alert.stage.clone(), alert.step.to_string());

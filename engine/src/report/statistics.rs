@@ -7,7 +7,7 @@ pub(super) const RESAMPLES: usize = 10_000;
 /// 97.5 % quantile of the standard normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// A 95 % interval.
+/// An interval; at 95 % unless its maker says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Lower end.
@@ -47,8 +47,13 @@ pub fn bootstrap_mean(values: &[f64]) -> Interval {
 
 /// The middle 95 % of some values.
 pub(super) fn percentiles(values: &mut [f64]) -> Interval {
+    without_tails(values, 0.025)
+}
+
+/// Some values without this share of them at each end.
+pub(super) fn without_tails(values: &mut [f64], share: f64) -> Interval {
     values.sort_unstable_by(f64::total_cmp);
-    Interval { low: quantile(values, 0.025), high: quantile(values, 0.975) }
+    Interval { low: quantile(values, share), high: quantile(values, 1.0 - share) }
 }
 
 /// Mean of `after − before` over items that both scored, and its percentile bootstrap: items are drawn as pairs, so what

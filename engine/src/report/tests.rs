@@ -61,6 +61,7 @@ fn receipt(stages: Vec<StageReceipt>) -> Receipt {
         outcome: Outcome::Done,
         stages,
         arms: Vec::new(),
+        gates: Vec::new(),
     }
 }
 

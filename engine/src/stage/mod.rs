@@ -7,6 +7,7 @@
 mod context;
 mod estimate;
 mod fact;
+mod metric;
 mod port;
 mod problem;
 mod tokenizer;
@@ -23,6 +24,7 @@ use serde_json::Value;
 pub use context::{DataView, InputArtifact, Runtime, StageContext, StageError, StageRequest};
 pub use estimate::{Estimate, Extent, Facts, Length, Memory, Phase, rough_tokens};
 pub use fact::{Fact, Said};
+pub use metric::Metric;
 pub use port::{ArtifactKind, InputPort, OutputPort, Ports};
 pub use problem::{Problem, ProblemAt, Problems};
 pub use tokenizer::{Difference, Known, Tokenizer, Vocabulary};
@@ -51,6 +53,11 @@ pub trait StageKind: 'static {
     /// Types of the outputs, given the types of the inputs; reports inputs that do not fit. Pure. What the kind itself knows
     /// of an output says by which parameter ([`Fact::param`]), so that a later mistake can point at it.
     fn types(params: &Self::Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes;
+
+    /// The numbers that its outputs of type metrics hold, as far as the parameters tell; empty where they do not.
+    fn metrics(_params: &Self::Params) -> Vec<Metric> {
+        Vec::new()
+    }
 
     /// What the stage would cost on this machine, and what its outputs would be like. Pure; unknown unless a kind says it.
     fn estimate(_params: &Self::Params, _facts: &Facts<'_>) -> Estimate {
@@ -104,6 +111,8 @@ pub trait AnyStage: Debug + Send + Sync {
     fn validate(&self) -> Vec<Problem>;
     /// See [`StageKind::types`].
     fn types(&self, inputs: &PortTypes) -> (PortTypes, Vec<Problem>);
+    /// See [`StageKind::metrics`].
+    fn metrics(&self) -> Vec<Metric>;
     /// See [`StageKind::estimate`].
     fn estimate(&self, facts: &Facts<'_>) -> Estimate;
     /// See [`StageKind::run`].
@@ -175,6 +184,10 @@ impl<K: StageKind> AnyStage for Decoded<K> {
         let mut problems = Problems::default();
         let outputs = K::types(&self.0, inputs, &mut problems);
         (outputs, problems.into_vec())
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        K::metrics(&self.0)
     }
 
     fn estimate(&self, facts: &Facts<'_>) -> Estimate {

@@ -23,7 +23,7 @@ pub(crate) struct Spec<'a> {
     seeded: bool,
     settings: Vec<&'a Setting>,
     order: Option<(&'a Chain, &'a [usize])>,
-    /// Stages that it has not because others are left out.
+    /// Stages and gates that it has not because others are left out.
     without: Vec<String>,
 }
 
@@ -172,7 +172,7 @@ fn told(settings: &[&Setting], order: Option<(&Chain, &[usize])>) -> BTreeMap<St
 }
 
 impl Spec<'_> {
-    /// Names of stages that this arm has not because what they read from is left out.
+    /// Names of stages and gates that this arm has not because what they need is left out.
     pub fn without(&self) -> &[String] {
         &self.without
     }

@@ -6,7 +6,7 @@ use crate::diagnostic::{Diagnostic, suggest};
 use crate::recipe::{At, Entry, Node, Table};
 
 /// Sections whose entries have names: a path below a name that is not there is a slip, not a new entry.
-const NAMED: [&str; 3] = ["stages", "models", "data"];
+const NAMED: [&str; 4] = ["stages", "models", "data", "gates"];
 
 /// Puts a value where the path leads.
 pub(super) fn apply(table: &mut Table, setting: &Setting, mistakes: &mut Vec<Diagnostic>) {

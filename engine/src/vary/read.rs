@@ -202,7 +202,7 @@ impl Reader<'_> {
 
     fn path(&mut self, title: &str, name: &str, span: Span) -> Option<At<String>> {
         let section = name.split('.').next().unwrap_or_default();
-        let known = ["recipe", "params", "models", "data", "stages", "runtime"];
+        let known = ["recipe", "params", "models", "data", "stages", "gates", "runtime"];
         if !name.contains('.') || name.split('.').any(str::is_empty) {
             let message = format!("`{name}` in {title} is not a path to a value");
             self.refuse("path", message, span, PATH_HELP);

@@ -70,9 +70,10 @@ pub(super) fn arrange(
     Some(left_out.map(|member| members[member].value.clone()).collect())
 }
 
-/// Takes stages out, and with them items of `each` that name them and stages that read from them; the names of the
-/// latter come back.
+/// Takes stages out, and with them items of `each` that name them, stages that read from them and gates that are about them;
+/// the names of the latter two come back, those of gates as `gates.x`.
 pub(super) fn leave_out(table: &mut Table, names: &[String]) -> Vec<String> {
+    let before = stages_of(table);
     let mut gone: BTreeSet<String> = names.iter().cloned().collect();
     let mut followed = Vec::new();
     if let Some(stages) = below(table, "stages") {
@@ -99,7 +100,46 @@ pub(super) fn leave_out(table: &mut Table, names: &[String]) -> Vec<String> {
     if let Some(settings) = below(table, "runtime").and_then(|runtime| below(runtime, "stages")) {
         settings.0.retain(|name, _| !gone.contains(plain(name)));
     }
+    let after = stages_of(table);
+    let lost = |name: &str| before.contains(name) && !after.contains(name);
+    if let Some(gates) = below(table, "gates") {
+        let idle = gates.0.extract_if(.., |_, entry| !stands(&mut entry.value.value, &lost));
+        followed.extend(idle.map(|(name, _)| format!("gates.{name}")));
+    }
     followed
+}
+
+/// Names of all stages: entries, and the items of their `each`.
+fn stages_of(table: &Table) -> BTreeSet<String> {
+    let Some(Node::Table(stages)) = table.get("stages").map(|entry| &entry.value.value) else { return BTreeSet::new() };
+    let mut names = BTreeSet::new();
+    for (name, entry) in &stages.0 {
+        names.insert(name.clone());
+        if let Node::Table(stage) = &entry.value.value {
+            names.extend(items(stage).unwrap_or_default().into_iter().map(|item| format!("{name}[{item}]")));
+        }
+    }
+    names
+}
+
+/// Takes lost stages out of a gate's `after`; `false` if there is nothing left to stand after or to measure.
+fn stands(gate: &mut Node, lost: &dyn Fn(&str) -> bool) -> bool {
+    let Node::Table(gate) = gate else { return true };
+    if let Some(Node::String(require)) = gate.get("require").map(|entry| &entry.value.value)
+        && let Ok(require) = crate::gate::parse(require)
+        && require.mentions.iter().any(|mention| lost(&mention.stage))
+    {
+        return false;
+    }
+    match gate.0.get_mut("after").map(|entry| &mut entry.value.value) {
+        Some(Node::String(name)) => !lost(name),
+        Some(Node::Array(names)) => {
+            let written = names.len();
+            names.retain(|item| !matches!(&item.value, Node::String(name) if lost(name)));
+            written == 0 || !names.is_empty()
+        }
+        _ => true,
+    }
 }
 
 /// Takes what is gone out of a stage; `false` if the stage can't do without.

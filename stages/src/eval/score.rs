@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use curricle_engine::stage::Metric;
 use serde::{Deserialize, Serialize};
 
 /// Version of the layout of `metrics.json`.
@@ -124,6 +125,17 @@ pub fn summarise(items: &[Item], samples: usize) -> Metrics {
     Metrics { schema: SCHEMA, metrics, items: items.len() }
 }
 
+/// What [`summarise`] calls its numbers, whatever the items: a group or task without items has none.
+pub fn names(samples: usize) -> Vec<Metric> {
+    let scores = ["accuracy", "accuracy/image", "accuracy/text", "accuracy/task/*"].map(Metric::of_items);
+    let mut names: Vec<Metric> = scores.into_iter().chain(["tokens", "truncated"].map(Metric::other)).collect();
+    if samples > 1 {
+        names.extend([format!("avg@{samples}"), "pass@1".to_owned()].map(Metric::of_items));
+        names.extend(powers_up_to(samples).into_iter().filter(|&k| k > 1).map(|k| Metric::other(format!("pass@{k}"))));
+    }
+    names
+}
+
 fn powers_up_to(n: usize) -> Vec<usize> {
     let mut ks: Vec<usize> = std::iter::successors(Some(1), |k| Some(k * 2)).take_while(|&k| k < n).collect();
     ks.push(n);
@@ -176,6 +188,21 @@ mod tests {
             assert!((metrics[name] - value).abs() < 1e-12, "{name}: {}", metrics[name]);
         }
         assert!(!metrics.contains_key("accuracy/text") && !metrics.contains_key("accuracy/task/"));
+    }
+
+    #[test]
+    fn every_number_has_an_announced_name() {
+        for samples in [1, 3, 4] {
+            let verdicts = vec![1; samples];
+            let items = [item("a", true, "count", &verdicts), item("b", false, "sum", &verdicts)];
+            let (named, measured) = (names(samples), summarise(&items, samples).metrics);
+            for name in measured.keys() {
+                assert_eq!(named.iter().filter(|known| known.is(name)).count(), 1, "{name} of {samples}");
+            }
+            for known in named.iter().filter(|known| !known.name.ends_with('*')) {
+                assert!(measured.contains_key(&known.name), "{} of {samples}", known.name);
+            }
+        }
     }
 
     #[test]

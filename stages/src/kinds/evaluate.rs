@@ -2,7 +2,8 @@
 //! Refuses to know how a completion is made or judged; see [`crate::eval`].
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, Estimate, Facts, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, Estimate, Facts, Metric, PortTypes, Ports, Problems, StageContext, StageError,
+    StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,10 @@ impl StageKind for Evaluate {
         fit::questions(inputs, problems);
         fit::completion(params.max_new_tokens, inputs, problems);
         PortTypes::default().with("metrics", ArtifactType::Metrics)
+    }
+
+    fn metrics(params: &Params) -> Vec<Metric> {
+        crate::eval::score::names(params.samples)
     }
 
     fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {

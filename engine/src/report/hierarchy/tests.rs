@@ -27,6 +27,21 @@ fn binomial_by_hand() {
     near(large[100_000], 1.0, 1e-9);
 }
 
+#[test]
+fn one_sided_ends_by_hand() {
+    // 5 of 100 items lose: how many lose in a resample is binomial (100, 0.05), at most 1 in 3.7 %, at most 2 in 11.8 %, at
+    // most 8 in 93.7 %, at most 9 in 97.2 % of cases. The 5 % and 95 % quantiles are 2 and 9 items.
+    let values: Vec<f64> = (0..100).map(|i| if i % 20 == 0 { -1.0 } else { 0.0 }).collect();
+    let ends = bounds(&values, 0.95).unwrap();
+    near(ends.low, -0.09, 1e-12);
+    near(ends.high, -0.02, 1e-12);
+    // 97.5 % on each side leave out 5 % in all.
+    let two_sided = estimate(std::slice::from_ref(&values), false).unwrap().interval;
+    assert_eq!(bounds(&values, 0.975), Some(two_sided));
+    assert_eq!(bounds(&[], 0.95), None);
+    assert_eq!(bounds(&[0.25; 7], 0.95), Some(Interval { low: 0.25, high: 0.25 }), "nothing varies");
+}
+
 /// Counts of few values and draws of single items are the same law: mean p, variance of a mean p (1 − p) / n.
 #[test]
 fn counting_and_drawing_items_agree() {
