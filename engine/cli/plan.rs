@@ -114,9 +114,12 @@ fn gates(plan: &Plan, graph: &Graph, paint: Paint) -> String {
         };
         let pad = " ".repeat(width - one.gate.chars().count());
         let (name, words) = (paint.out_tint(Tint::Bold, &one.gate), paint.out_tint(tint, &one.words()));
-        let (why, holds) = (one.why(), one.holds.join(", "));
-        text +=
-            &format!("gate {name}{pad}  {words}: {why}; {holds} wait{}\n", if one.holds.len() == 1 { "s" } else { "" });
+        let waiting = if one.is_open() || one.holds.is_empty() {
+            String::new()
+        } else {
+            format!("; {} wait{}", one.holds.join(", "), if one.holds.len() == 1 { "s" } else { "" })
+        };
+        text += &format!("gate {name}{pad}  {words}: {}{waiting}\n", one.why());
     }
     if text.is_empty() { text } else { format!("\n{text}") }
 }

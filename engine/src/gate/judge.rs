@@ -88,12 +88,11 @@ type Evaluation = (Metrics, Items);
 
 /// Judges a gate; `folder` gives the folder of a term's metrics. `None` while one of them has no result.
 pub fn judge(gate: &Gate, folder: &dyn Fn(&Term) -> Option<PathBuf>) -> Option<Judgement> {
-    let mut read: BTreeMap<PathBuf, Result<Evaluation, String>> = BTreeMap::new();
-    let mut folders = Vec::with_capacity(gate.terms.len());
-    for term in &gate.terms {
-        let folder = folder(term)?;
-        read.entry(folder.clone()).or_insert_with(|| read_metrics(&folder).map_err(|error| error.to_string()));
-        folders.push(folder);
+    // This is asked often: nothing is read before everything is there.
+    let folders: Vec<PathBuf> = gate.terms.iter().map(folder).collect::<Option<_>>()?;
+    let mut read: BTreeMap<&PathBuf, Result<Evaluation, String>> = BTreeMap::new();
+    for folder in &folders {
+        read.entry(folder).or_insert_with(|| read_metrics(folder).map_err(|error| error.to_string()));
     }
     let mut judgement = Judgement {
         verdict: Verdict::Unmeasured,

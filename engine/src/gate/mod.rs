@@ -112,6 +112,17 @@ impl Gate {
         self.terms.iter().map(|term| term.stage).collect()
     }
 
+    /// The gate in a graph in which its stages have other places.
+    #[must_use]
+    pub(crate) fn moved(mut self, place: impl Fn(StageId) -> StageId) -> Self {
+        self.after = self.after.into_iter().map(&place).collect();
+        self.holds = self.holds.into_iter().map(&place).collect();
+        for term in &mut self.terms {
+            term.stage = place(term.stage);
+        }
+        self
+    }
+
     /// Is it the same work: the same requirement on the same stages?
     pub(crate) fn is_twin_of(&self, other: &Self) -> bool {
         let bare = |gate: &Self| Self { name: String::new(), holds: BTreeSet::new(), ..gate.clone() };

@@ -53,9 +53,14 @@ impl GateRecord {
         self.judgement.as_ref().map(|judgement| judgement.verdict)
     }
 
+    /// Does it let pass what stands behind it?
+    pub fn is_open(&self) -> bool {
+        self.ignored || self.on_fail == OnFail::Warn || self.verdict() == Some(Verdict::Met)
+    }
+
     /// Does it end a run with exit code 5?
     pub fn stops(&self) -> bool {
-        self.on_fail == OnFail::Stop && !self.ignored && self.verdict().is_some_and(|verdict| verdict != Verdict::Met)
+        self.judgement.is_some() && !self.is_open()
     }
 
     /// `not met`, `met, ignored`, `not known yet`: for tables.

@@ -140,11 +140,8 @@ impl Family {
     }
 
     /// The place of an arm's gate: that of an earlier arm where it requires the same of the same stages.
-    fn gate(&mut self, mut gate: Gate, moved: &[StageId], suffix: &str) -> usize {
-        let place = |id: &StageId| moved[id.index()];
-        gate.after = gate.after.iter().map(place).collect();
-        gate.holds = gate.holds.iter().map(place).collect();
-        gate.terms.iter_mut().for_each(|term| term.stage = place(&term.stage));
+    fn gate(&mut self, gate: Gate, moved: &[StageId], suffix: &str) -> usize {
+        let mut gate = gate.moved(|id| moved[id.index()]);
         let known = self.graph.gates.iter().position(|known| known.is_twin_of(&gate) && base(&known.name) == gate.name);
         if let Some(known) = known {
             self.graph.gates[known].holds.extend(gate.holds);

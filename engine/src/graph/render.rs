@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Graph, Origin, StageNode};
+use super::{Graph, Origin, StageId, StageNode};
+use crate::gate::Gate;
 
 /// A language for drawings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,23 @@ fn arrows(graph: &Graph) -> Vec<Arrow> {
             });
         }
     }
+    for gate in graph.gates() {
+        let name = |id: StageId| graph.stage(id).name.clone();
+        let arrow = |from, to| Arrow { from, flows: String::new(), to, weak: true };
+        arrows.extend(gate.measured().into_iter().map(|id| arrow(name(id), title(gate))));
+        arrows.extend(first_behind(graph, gate).map(|id| arrow(title(gate), name(id))));
+    }
     arrows
+}
+
+fn title(gate: &Gate) -> String {
+    format!("gate {}", gate.name)
+}
+
+/// The stages that wait for a gate and for no other stage that does.
+fn first_behind<'a>(graph: &'a Graph, gate: &'a Gate) -> impl Iterator<Item = StageId> + 'a {
+    let waits = |id: &StageId| gate.holds.contains(id);
+    gate.holds.iter().copied().filter(move |id| !graph.upstream(*id).iter().any(waits))
 }
 
 /// `data.x.train` → `data.x` and `train`.
@@ -63,9 +80,10 @@ fn outside(reference: &str) -> (String, &str) {
 }
 
 fn sources(arrows: &[Arrow], graph: &Graph) -> Vec<String> {
-    let stages: std::collections::BTreeSet<_> = graph.stages().iter().map(|stage| stage.name.as_str()).collect();
+    let inside: std::collections::BTreeSet<String> =
+        graph.stages().iter().map(|stage| stage.name.clone()).chain(graph.gates().iter().map(title)).collect();
     let mut names: Vec<_> =
-        arrows.iter().map(|arrow| arrow.from.clone()).filter(|name| !stages.contains(name.as_str())).collect();
+        arrows.iter().map(|arrow| arrow.from.clone()).filter(|name| !inside.contains(name)).collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -86,6 +104,9 @@ fn mermaid(graph: &Graph) -> String {
     for stage in graph.stages() {
         let _ = writeln!(out, "  {}[\"{}<br/><i>{}</i>\"]", id(&stage.name), stage.name, stage.kind.name());
     }
+    for gate in graph.gates() {
+        let _ = writeln!(out, "  {}{{{{\"{}<br/><i>gate</i>\"}}}}", id(&title(gate)), gate.name);
+    }
     for Arrow { from, flows, to, weak } in arrows {
         let arrow = if weak { "-.->".to_owned() } else { format!("-->|{flows}|") };
         let _ = writeln!(out, "  {} {arrow} {}", id(&from), id(&to));
@@ -102,6 +123,9 @@ fn dot(graph: &Graph) -> String {
     }
     for stage in graph.stages() {
         let _ = writeln!(out, "  {} [label=\"{}\\n({})\"];", quoted(&stage.name), stage.name, stage.kind.name());
+    }
+    for gate in graph.gates() {
+        let _ = writeln!(out, "  {} [shape=hexagon label={}];", quoted(&title(gate)), quoted(&gate.name));
     }
     for Arrow { from, flows, to, weak } in arrows {
         let style = if weak { "style=dashed".to_owned() } else { format!("label={}", quoted(&flows)) };
@@ -120,8 +144,13 @@ fn text(graph: &Graph) -> String {
         let mut needs: Vec<_> =
             stage.inputs.iter().map(|(port, input)| format!("{port} = {}", input.reference)).collect();
         needs.extend(stage.after.iter().map(|&after| format!("after {}", graph.stage(after).name)));
+        let gates = graph.gates().iter().filter(|gate| first_behind(graph, gate).any(|id| id == stage.id));
+        needs.extend(gates.map(title));
         let line = format!("{:name_width$}  {:kind_width$}  {}", stage.name, stage.kind.name(), needs.join(", "));
         let _ = writeln!(out, "{}", line.trim_end());
+    }
+    for gate in graph.gates() {
+        let _ = writeln!(out, "{}: {}", title(gate), gate.require);
     }
     out
 }

@@ -111,6 +111,26 @@ fn what_lies_behind_waits_and_what_the_gate_needs_does_not() {
 }
 
 #[test]
+fn a_drawing_has_gates() {
+    use crate::graph::render::{Format, render};
+    let graph = Bench::new().graph(RECIPE);
+    let mermaid = render(&graph, Format::Mermaid);
+    for line in [
+        "gate_kept{{\"kept<br/><i>gate</i>\"}}",
+        "of_base -.-> gate_kept",
+        "of_mrl -.-> gate_kept",
+        "gate_kept -.-> trl",
+    ] {
+        assert!(mermaid.contains(&format!("  {line}\n")), "no `{line}` in\n{mermaid}");
+    }
+    assert!(!mermaid.contains("gate_kept -.-> of_trl"), "it waits for `trl` anyway");
+    assert!(render(&graph, Format::Dot).contains("\"gate kept\" -> \"trl\" [style=dashed];"));
+    let text = render(&graph, Format::Text);
+    assert!(text.contains("model = mrl.model, gate kept\n"), "{text}");
+    assert!(text.ends_with("gate kept: of_mrl.accuracy >= of_base.accuracy - 0.01\n"), "{text}");
+}
+
+#[test]
 fn a_gate_that_is_not_met_ends_the_run_with_5() {
     let bench = Bench::new();
     let (receipt, events) = bench.run(RECIPE, &Options::default());
