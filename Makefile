@@ -16,8 +16,9 @@ run: ## train the quickstart curriculum and report
 test: ## every test; no network beyond crates, no GPU
 	$(CARGO) test --workspace
 
-check: ## every shipped recipe at every scale, with a build that has no Burn in it
+check: ## every shipped recipe at every scale and its tiny sibling, with a build that has no Burn in it
 	$(CARGO) run --quiet --no-default-features --target-dir target/check -- check --every-scale recipes/*.toml
+	$(CARGO) run --quiet --no-default-features --target-dir target/check -- check --every-scale --tiny --quiet recipes/*.toml
 
 lint: ## formatting and lints of every feature set that builds here
 	$(CARGO) fmt --all --check

@@ -20,4 +20,5 @@ mod reuse;
 mod reward;
 mod run;
 mod support;
+mod tiny;
 mod verify;

@@ -137,6 +137,17 @@ pub struct RecipeArgs {
     /// Treat what can't be verified (absent models and data) as errors.
     #[arg(long)]
     pub strict: bool,
+    #[command(flatten)]
+    pub tiny: TinyArgs,
+}
+
+/// Which size of a recipe.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TinyArgs {
+    /// Take the recipe's tiny sibling: every stage and every arm with one seed, a few steps each, models with random weights
+    /// and made-up rows in place of all from outside. It shows that the recipe executes; results go to `tiny/` in the store.
+    #[arg(long)]
+    pub tiny: bool,
 }
 
 /// A language for what `check` finds.
@@ -169,13 +180,15 @@ pub struct CheckArgs {
     /// Check every scale of a recipe, not only the chosen one.
     #[arg(long)]
     pub every_scale: bool,
+    #[command(flatten)]
+    pub tiny: TinyArgs,
     /// Refuse to go on, with 4, where something is no longer as the recipe's lock says.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tiny")]
     pub locked: bool,
     #[command(flatten)]
     pub store: StoreArgs,
     /// Look into the rows that are there: none that is measured on may also be learned from.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tiny")]
     pub leaks: bool,
     /// How to print what was found.
     #[arg(long, value_enum, default_value_t = CheckFormat::Human, value_name = "FORMAT", conflicts_with = "json")]
@@ -221,6 +234,13 @@ pub struct StoreArgs {
     pub store: PathBuf,
 }
 
+impl StoreArgs {
+    /// The folder, or the one in it that tiny runs have for themselves: what they leave is the history of no other run.
+    pub fn folder(&self, tiny: &TinyArgs) -> PathBuf {
+        if tiny.tiny { self.store.join("tiny") } else { self.store.clone() }
+    }
+}
+
 /// `curricle plan`
 #[derive(Debug, Args)]
 pub struct PlanArgs {
@@ -231,10 +251,10 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub store: StoreArgs,
     /// Refuse to go on, with 4, where something is no longer as the recipe's lock says.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tiny")]
     pub locked: bool,
     /// Instead of the plan, show what the recipe runs again compared with itself at a revision in git, as a markdown table.
-    #[arg(long, value_name = "REV")]
+    #[arg(long, value_name = "REV", conflicts_with = "tiny")]
     pub diff: Option<String>,
     /// End with 4 if there is anything to run; with `--diff`, if anything runs again.
     #[arg(long)]
@@ -282,7 +302,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub store: StoreArgs,
     /// Refuse to go on, with 4, where something is no longer as the recipe's lock says.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tiny")]
     pub locked: bool,
     /// Stages to run at the same time; over `[runtime] jobs`.
     #[arg(short, long, value_name = "N")]

@@ -11,7 +11,7 @@ use curricle_engine::store::Store;
 use curricle_stages::KINDS;
 use serde_json::json;
 
-use crate::args::{CheckArgs, CheckFormat, LayerArgs, RecipeArgs, SelectArgs};
+use crate::args::{CheckArgs, CheckFormat, LayerArgs, RecipeArgs, SelectArgs, TinyArgs};
 use crate::exit::{Exit, Failure};
 use crate::paint::{Paint, Tint, summary};
 use crate::{lock, plan};
@@ -25,7 +25,7 @@ pub fn run(args: &CheckArgs, paint: Paint) -> Result<Exit, Failure> {
     for (recipe, scale) in args.recipes.iter().flat_map(|recipe| scales(recipe, args)) {
         let mut layers = args.layers.clone();
         layers.set.extend(scale.iter().map(|scale| format!("scale={scale}")));
-        let mut result = load(recipe, &layers, args.strict);
+        let mut result = load(recipe, &layers, args.strict, &args.tiny);
         if args.leaks {
             result = match result {
                 Ok((recipe, checked)) => leaks(recipe, checked, paint)?,
@@ -98,7 +98,7 @@ fn all(results: &[Found]) -> Vec<Finding<'_>> {
 
 /// Loads and checks one recipe, for every verb that needs a graph; says warnings and notes.
 pub fn graph(args: &RecipeArgs, paint: Paint) -> Result<(Recipe, Checked), Failure> {
-    let (recipe, checked) = load(&args.recipe, &args.layers, args.strict)?;
+    let (recipe, checked) = load(&args.recipe, &args.layers, args.strict, &args.tiny)?;
     if checked.warnings.count(Severity::Warning) > 0 || (paint.verbose > 0 && !checked.warnings.list().is_empty()) {
         paint.diagnostics(&checked.warnings);
         paint.say("");
@@ -119,12 +119,13 @@ pub fn recipe(file: &Path, layers: &LayerArgs) -> Result<Recipe, Diagnostics> {
     Ok(recipe)
 }
 
-fn load(recipe: &Path, layers: &LayerArgs, strict: bool) -> Loaded {
+fn load(recipe: &Path, layers: &LayerArgs, strict: bool, tiny: &TinyArgs) -> Loaded {
     let recipe = self::recipe(recipe, layers)?;
     let checked = graph::check(&recipe, KINDS)?;
     if strict && checked.warnings.count(Severity::Note) > 0 {
         return Err(checked.warnings.strict());
     }
+    let checked = if tiny.tiny { graph::tiny(&recipe, KINDS, checked)? } else { checked };
     Ok((recipe, checked))
 }
 
@@ -159,6 +160,7 @@ fn describe(name: &str, result: Loaded, paint: Paint) {
             let counted = summary(&checked.warnings);
             let size = checked.graph.size();
             let rest = if counted.is_empty() { String::new() } else { format!(", {counted}") };
+            let name = if checked.graph.is_tiny() { format!("{name}, tiny") } else { name.to_owned() };
             paint.say(&format!("{} {}: {size}{rest}", paint.err_tint(Tint::Green, "ok"), name));
         }
         Err(diagnostics) => {
@@ -174,6 +176,7 @@ fn document(found: &Found) -> serde_json::Value {
         "recipe": found.recipe,
         "scale": found.scale,
         "ok": graph.is_some(),
+        "tiny": graph.is_some_and(Graph::is_tiny),
         "stages": graph.map(|graph| graph.stages().len()),
         "by_hand": graph.map(Graph::by_hand),
         "arms": graph.map(|graph| graph.arms().len()),

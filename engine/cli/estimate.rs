@@ -18,7 +18,7 @@ use crate::{check, plan};
 /// Estimates a recipe.
 pub fn run(args: &EstimateArgs, paint: Paint) -> Result<Exit, Failure> {
     let (_, checked) = check::graph(&args.recipe, paint)?;
-    let store = Store::open(&args.store.store);
+    let store = Store::open(&args.store.folder(&args.recipe.tiny));
     let plan = plan::make(&checked.graph, &store, &args.select)?;
     let (machine, estimates) = make(&checked.graph, &plan, &store)?;
     if args.json {

@@ -16,7 +16,7 @@ pub fn run(args: &ExplainArgs, paint: Paint) -> Result<Exit, Failure> {
     let graph = &checked.graph;
     // As a selection, so that an unknown name is answered with the nearest one there is.
     let names = args.stage.iter().cloned().collect::<Vec<_>>();
-    let store = Store::open(&args.store.store);
+    let store = Store::open(&args.store.folder(&args.recipe.tiny));
     let chosen = plan::make(graph, &store, &SelectArgs { until: names.clone(), ..SelectArgs::default() })?;
     let is_named =
         |step: &&Step| names.iter().all(|name| step.name == *name || step.name.starts_with(&format!("{name}[")));

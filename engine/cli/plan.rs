@@ -3,6 +3,7 @@
 use curricle_engine::gate::{GateRecord, Verdict};
 use curricle_engine::graph::Graph;
 use curricle_engine::plan::{Decision, Force, Options, Plan, PlanError, plan};
+use curricle_engine::report::TINY;
 use curricle_engine::store::Store;
 
 use crate::args::{PlanArgs, SelectArgs};
@@ -13,7 +14,7 @@ use crate::{check, effect, estimate, lock, tree};
 /// Plans a recipe and prints the plan.
 pub fn run(args: &PlanArgs, paint: Paint) -> Result<Exit, Failure> {
     let (_, checked) = check::graph(&args.recipe, paint)?;
-    let store = Store::open(&args.store.store);
+    let store = Store::open(&args.store.folder(&args.recipe.tiny));
     let plan = make(&checked.graph, &store, &args.select)?;
     if args.locked {
         lock::enforce(&args.recipe.recipe, &checked.graph, &plan)?;
@@ -62,14 +63,14 @@ pub fn exit(plan: &Plan, graph: &Graph, wanted: bool) -> Exit {
 
 /// The plan for people: a tree of arms, or a table where there is one recipe and no more.
 pub fn text(plan: &Plan, graph: &Graph, paint: Paint) -> String {
-    let mut text = if graph.arms().len() > 1 { tree::text(plan, graph, paint) } else { table(plan, graph, paint) };
-    text += &gates(plan, graph, paint);
+    let tiny = if graph.is_tiny() { format!("{}\n\n", paint.out_tint(Tint::Yellow, TINY)) } else { String::new() };
+    let stages = if graph.arms().len() > 1 { tree::text(plan, graph, paint) } else { table(plan, graph, paint) };
+    let gates = gates(plan, graph, paint);
     let missing = match plan.missing().len() {
         0 => String::new(),
         count => format!("; {count} missing inputs keep it from running here"),
     };
-    text += &format!("\n{}{missing}\n", plan.summary());
-    text
+    format!("{tiny}{stages}{gates}\n{}{missing}\n", plan.summary())
 }
 
 /// The plan as a table: a line per stage, a further one for every further reason.

@@ -7,7 +7,7 @@ use curricle_engine::exec::{
     Executor, InProcess, Interrupt, Ledger, Outcome, Receipt, Run, RunEvent, Subprocess, execute, preflight,
 };
 use curricle_engine::fs::{self, Appender};
-use curricle_engine::report::{Report, build, duration, table};
+use curricle_engine::report::{Report, TINY, build, duration, table};
 use curricle_engine::store::Store;
 use curricle_stages::{KINDS, device};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -27,7 +27,7 @@ pub fn run(args: &RunArgs, paint: Paint) -> Result<Exit, Failure> {
     }
     let (recipe, checked) = check::graph(&recipe_args, paint)?;
     let graph = &checked.graph;
-    let store = Store::open(&args.store.store);
+    let store = Store::open(&args.store.folder(&args.recipe.tiny));
     let mut plan = plan::make(graph, &store, &args.select)?;
     if args.locked {
         lock::enforce(&args.recipe.recipe, graph, &plan)?;
@@ -45,7 +45,7 @@ pub fn run(args: &RunArgs, paint: Paint) -> Result<Exit, Failure> {
     paint.say(&format!("{}: {}", plan.recipe, plan.summary()));
 
     let failed = |error: fs::FsError| Failure::new(Exit::Store, error.to_string());
-    let mut ledger = Ledger::create(&args.store.store, graph.name()).map_err(failed)?;
+    let mut ledger = Ledger::create(&args.store.folder(&args.recipe.tiny), graph.name()).map_err(failed)?;
     let (dir, logs) = (ledger.dir().to_owned(), ledger.logs());
     // A dashboard needs this terminal, and only one stage can have it.
     let dashboard = plan.to_run().any(|step| graph.stage(step.stage).runtime.tui) && has_screen(paint);
@@ -126,6 +126,9 @@ fn text(report: &Report, receipt: &Receipt, dir: &Path, paint: Paint) -> String 
         report.troubles().iter().for_each(|line| text += &format!("{line}\n"));
     }
     text += &report.to_summary();
+    if report.tiny {
+        text += &format!("\n{}\n", paint.out_tint(Tint::Yellow, TINY));
+    }
     let all_reused = receipt.stages.iter().all(|stage| stage.status == curricle_engine::exec::Status::Reused);
     let how = if all_reused { "everything reused" } else { "run" };
     let took = format!("{how}, {}", duration(receipt.wall_s));

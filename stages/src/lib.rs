@@ -5,6 +5,7 @@
 //! - [`train`]: supervised training, and what reinforcement learning shares with it;
 //! - [`rl`]: rollout → reward → advantage → select → objective;
 //! - [`health`]: numbers of steps → alerts, and what a stage does about them;
+//! - [`tiny`]: parameters → those of a run that only shows that everything executes;
 //! - [`prompt`]: the words that a stage adds to every prompt;
 //! - [`estimate`]: parameters of a stage and what is known of its inputs → what it would cost;
 //! - [`eval`]: completions on held-out rows → accuracy;
@@ -36,6 +37,7 @@ pub mod rl;
 #[cfg(test)]
 #[cfg(feature = "compute")]
 mod testing;
+pub mod tiny;
 pub mod train;
 pub mod verify;
 

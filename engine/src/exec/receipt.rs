@@ -17,6 +17,9 @@ pub struct Receipt {
     pub schema_version: u32,
     /// Name of the recipe.
     pub recipe: String,
+    /// Was it the recipe's tiny sibling that ran? Then no number of it means anything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tiny: bool,
     /// Version of curricle.
     pub version: String,
     /// When it began, UTC.

@@ -351,6 +351,7 @@ impl<'a> Scheduler<'a> {
         Receipt {
             schema_version: 1,
             recipe: self.run.plan.recipe.clone(),
+            tiny: self.run.graph.is_tiny(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started,
             finished: clock::now(),

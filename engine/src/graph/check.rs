@@ -242,12 +242,8 @@ fn explain(draft: &Draft<'_>, name: &str, problem: Problem, reference: impl Fn(&
         // Nothing is known without somebody who says it; a stage that is not worked out yet can't be pointed at.
         ProblemAt::Said(Said::Unsaid | Said::Param(_)) => None,
     };
-    let (code, what) = match &problem.at {
-        ProblemAt::Param(path) => ("param", format!("`{path}` ")),
-        ProblemAt::Input(port) => ("input", format!("input `{port}` ")),
-        ProblemAt::Stage | ProblemAt::Said(_) => ("input", String::new()),
-    };
-    let message = format!("stage `{name}`: {what}{}", problem.message);
+    let code = if matches!(problem.at, ProblemAt::Param(_)) { "param" } else { "input" };
+    let message = format!("stage `{name}`: {}", problem.about());
     let (here, _) = place(&problem.at).unwrap_or((whole, ""));
     let mut diagnostic = Diagnostic { severity: problem.severity, ..Diagnostic::error(code, message) }.at(here, "");
     for (at, text) in &problem.others {

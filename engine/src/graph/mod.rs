@@ -14,6 +14,7 @@ mod params;
 pub mod render;
 mod resolve;
 mod shared;
+mod tiny;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 pub use check::check;
 pub use leaks::{Leak, leaks};
+pub use tiny::tiny;
 
 use crate::diagnostic::Diagnostics;
 use crate::gate::Gate;
@@ -134,6 +136,7 @@ pub struct Graph {
     pub(crate) stages: Vec<StageNode>,
     pub(crate) arms: Vec<Arm>,
     pub(crate) gates: Vec<Gate>,
+    pub(crate) tiny: bool,
 }
 
 /// A variation of a recipe. Arms share the stages that are the same work.
@@ -155,6 +158,11 @@ impl Graph {
     /// `[recipe] name`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Is it the tiny sibling of a recipe, whose results say that it runs and nothing else?
+    pub fn is_tiny(&self) -> bool {
+        self.tiny
     }
 
     /// Every arm, the recipe as written first if it is one; empty for a recipe without variation.

@@ -13,6 +13,7 @@ impl Plan {
         json!({
             "schema_version": 1,
             "recipe": self.recipe,
+            "tiny": graph.is_tiny(),
             "summary": {
                 "text": summary.to_string(),
                 "to_run": summary.to_run(),

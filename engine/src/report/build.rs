@@ -27,6 +27,7 @@ pub fn build(receipt: &Receipt) -> Result<Report, ReportError> {
     Ok(Report {
         schema_version: 1,
         recipe: receipt.recipe.clone(),
+        tiny: receipt.tiny,
         version: receipt.version.clone(),
         started: receipt.started.clone(),
         wall_s: receipt.wall_s,

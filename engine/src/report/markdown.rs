@@ -1,7 +1,7 @@
 //! [`Report`] → text: markdown, whose tables are aligned so that a terminal shows them just as well.
 
 use super::rows::Rows;
-use super::{ArmTable, Arms, Report};
+use super::{ArmTable, Arms, Report, TINY};
 use crate::exec::Outcome;
 use crate::gate::{GateRecord, Method};
 
@@ -159,7 +159,8 @@ impl Report {
             Outcome::StoreTrouble => "Stopped by the store".to_owned(),
             Outcome::Interrupted { signal } => format!("Interrupted by signal {signal}"),
         };
-        format!("{outcome} in {}; began {}; curricle {}.", duration(self.wall_s), self.started, self.version)
+        let tiny = if self.tiny { format!("{TINY} ") } else { String::new() };
+        format!("{tiny}{outcome} in {}; began {}; curricle {}.", duration(self.wall_s), self.started, self.version)
     }
 }
 

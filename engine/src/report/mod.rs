@@ -35,6 +35,10 @@ use crate::exec::{Outcome, Status};
 use crate::fs::FsError;
 use crate::gate::GateRecord;
 
+/// What has to be said wherever something of a tiny run is shown.
+pub const TINY: &str = "A tiny run: it shows that every stage executes. Models have random weights and learn for two steps from \
+                        made-up rows: no number here is a result.";
+
 /// What a run showed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -42,6 +46,9 @@ pub struct Report {
     pub schema_version: u32,
     /// Name of the recipe.
     pub recipe: String,
+    /// See [`crate::exec::Receipt::tiny`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tiny: bool,
     /// Version of curricle.
     pub version: String,
     /// When the run began, UTC.

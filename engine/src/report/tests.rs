@@ -54,6 +54,7 @@ fn receipt(stages: Vec<StageReceipt>) -> Receipt {
     Receipt {
         schema_version: 1,
         recipe: "sketch".into(),
+        tiny: false,
         version: "0".into(),
         started: "then".into(),
         finished: "later".into(),

@@ -10,6 +10,7 @@ mod fact;
 mod metric;
 mod port;
 mod problem;
+mod stand_in;
 mod tokenizer;
 mod types;
 
@@ -27,6 +28,7 @@ pub use fact::{Fact, Said};
 pub use metric::Metric;
 pub use port::{ArtifactKind, InputPort, OutputPort, Ports};
 pub use problem::{Problem, ProblemAt, Problems};
+pub use stand_in::{Offer, StandIn};
 pub use tokenizer::{Difference, Known, Tokenizer, Vocabulary};
 pub use types::{Adapter, Answers, ArtifactType, DataType, Licence, ModelType, OptimizerType, Pixels, PortTypes, Role};
 
@@ -64,6 +66,16 @@ pub trait StageKind: 'static {
         Estimate::default()
     }
 
+    /// Makes the parameters small for `--tiny`: few steps, rows and tokens. What decides which code runs stays: objectives,
+    /// rules, schedules, formats, frozen parts. The result has to be sound in the sense of [`StageKind::validate`].
+    fn tiny(_params: &mut Self::Params) {}
+
+    /// How a stage of this kind makes something small of this type, in place of a model or data set from outside; `salt`
+    /// tells what stands in for one data set from what stands in for another. None where this kind makes no such thing.
+    fn stand_in(_ty: &ArtifactType, _salt: u64) -> Option<StandIn<Self::Params>> {
+        None
+    }
+
     /// Does the work. Called in a worker process, with every input present.
     ///
     /// Writes results under [`StageContext::output`], progress under [`StageContext::work_dir`] (it survives a crash
@@ -93,6 +105,8 @@ pub trait AnyKind: Send + Sync {
     fn schema(&self) -> Value;
     /// Reads parameters, filling in defaults. Non-finite numbers can't get here: JSON has none.
     fn decode(&self, params: &Value) -> Result<Box<dyn AnyStage>, DecodeError>;
+    /// See [`StageKind::stand_in`].
+    fn stand_in(&self, ty: &ArtifactType, salt: u64) -> Option<Offer>;
 }
 
 impl Debug for dyn AnyKind {
@@ -115,6 +129,8 @@ pub trait AnyStage: Debug + Send + Sync {
     fn metrics(&self) -> Vec<Metric>;
     /// See [`StageKind::estimate`].
     fn estimate(&self, facts: &Facts<'_>) -> Estimate;
+    /// The same kind with the parameters that [`StageKind::tiny`] makes of these.
+    fn tiny(&self) -> Box<dyn AnyStage>;
     /// See [`StageKind::run`].
     fn run(&self, context: &mut StageContext<'_>) -> Result<(), StageError>;
 }
@@ -155,6 +171,11 @@ impl<K: StageKind> AnyKind for Kind<K> {
             }
         }
     }
+
+    fn stand_in(&self, ty: &ArtifactType, salt: u64) -> Option<Offer> {
+        let StandIn { params, port, inputs } = K::stand_in(ty, salt)?;
+        Some(Offer { stage: Box::new(Decoded::<K>(params)), port, inputs })
+    }
 }
 
 struct Decoded<K: StageKind>(K::Params);
@@ -192,6 +213,12 @@ impl<K: StageKind> AnyStage for Decoded<K> {
 
     fn estimate(&self, facts: &Facts<'_>) -> Estimate {
         K::estimate(&self.0, facts)
+    }
+
+    fn tiny(&self) -> Box<dyn AnyStage> {
+        let mut params: K::Params = serde_json::from_value(self.params()).expect("what was written can be read");
+        K::tiny(&mut params);
+        Box::new(Self(params))
     }
 
     fn run(&self, context: &mut StageContext<'_>) -> Result<(), StageError> {

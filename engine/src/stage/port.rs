@@ -35,6 +35,7 @@ impl ArtifactKind {
 
 /// Something a stage reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 pub struct InputPort {
     /// Name under `inputs`.
     pub name: &'static str,
@@ -46,6 +47,8 @@ pub struct InputPort {
     pub trains: bool,
     /// Does the stage only measure on it? The same rows should then reach no port that learns.
     pub measures: bool,
+    /// Is it a file that counts as it is, and not for the rows in it? Then nothing can stand in for it.
+    pub verbatim: bool,
 }
 
 /// Something a stage makes.
@@ -66,6 +69,12 @@ pub struct Ports {
     pub outputs: Vec<OutputPort>,
 }
 
+impl InputPort {
+    fn new(name: &'static str, kind: ArtifactKind) -> Self {
+        Self { name, kind, required: false, trains: false, measures: false, verbatim: false }
+    }
+}
+
 impl Ports {
     /// No ports yet.
     pub fn new() -> Self {
@@ -75,19 +84,19 @@ impl Ports {
     /// Adds an input that must be connected.
     #[must_use]
     pub fn input(self, name: &'static str, kind: ArtifactKind) -> Self {
-        self.push(InputPort { name, kind, required: true, trains: false, measures: false })
+        self.push(InputPort { required: true, ..InputPort::new(name, kind) })
     }
 
     /// Adds an input that may be left out.
     #[must_use]
     pub fn optional(self, name: &'static str, kind: ArtifactKind) -> Self {
-        self.push(InputPort { name, kind, required: false, trains: false, measures: false })
+        self.push(InputPort::new(name, kind))
     }
 
     /// Adds rows that the stage learns from.
     #[must_use]
     pub fn trains_on(self, name: &'static str) -> Self {
-        self.push(InputPort { name, kind: ArtifactKind::Data, required: true, trains: true, measures: false })
+        self.push(InputPort { required: true, trains: true, ..InputPort::new(name, ArtifactKind::Data) })
     }
 
     /// Makes the input added last one that the stage measures on.
@@ -95,6 +104,15 @@ impl Ports {
     pub fn measures(mut self) -> Self {
         if let Some(last) = self.inputs.last_mut() {
             last.measures = true;
+        }
+        self
+    }
+
+    /// Makes the input added last a file that counts as it is.
+    #[must_use]
+    pub fn verbatim(mut self) -> Self {
+        if let Some(last) = self.inputs.last_mut() {
+            last.verbatim = true;
         }
         self
     }

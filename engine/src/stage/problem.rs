@@ -31,6 +31,17 @@ pub enum ProblemAt {
     Said(Said),
 }
 
+impl Problem {
+    /// What it is about, and the message: `` `select.low` must be above 0 ``.
+    pub fn about(&self) -> String {
+        match &self.at {
+            ProblemAt::Param(path) => format!("`{path}` {}", self.message),
+            ProblemAt::Input(port) => format!("input `{port}` {}", self.message),
+            ProblemAt::Stage | ProblemAt::Said(_) => self.message.clone(),
+        }
+    }
+}
+
 /// Collects every [`Problem`] of one stage.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<Problem>);

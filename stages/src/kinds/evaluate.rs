@@ -105,6 +105,10 @@ impl StageKind for Evaluate {
         crate::estimate::evaluate::estimate(params, facts)
     }
 
+    fn tiny(params: &mut Params) {
+        crate::tiny::evaluate(params);
+    }
+
     #[cfg(feature = "compute")]
     fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
         crate::eval::run::run(params, context)

@@ -109,6 +109,10 @@ impl StageKind for Export {
         crate::estimate::folder::export(params, facts)
     }
 
+    fn tiny(params: &mut Params) {
+        crate::tiny::export(params);
+    }
+
     #[cfg(not(feature = "compute"))]
     fn run(_params: &Params, _context: &mut StageContext<'_>) -> Result<(), StageError> {
         Err(StageError::NoCompute)

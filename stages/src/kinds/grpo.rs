@@ -189,7 +189,8 @@ impl StageKind for Grpo {
     fn ports(params: &Params) -> Ports {
         let ports = Ports::new().input("model", ArtifactKind::Model).trains_on("data");
         // A file like any other from outside: its bytes are part of the stage's identity, its path is not.
-        let ports = if params.reward.command.is_some() { ports.input("program", ArtifactKind::Data) } else { ports };
+        let ports =
+            if params.reward.command.is_some() { ports.input("program", ArtifactKind::Data).verbatim() } else { ports };
         let ports = ports.optional("reference", ArtifactKind::Model).optional("watch", ArtifactKind::Data).measures();
         params.carry().ports(ports.output("model", ArtifactKind::Model))
     }
@@ -242,6 +243,10 @@ impl StageKind for Grpo {
 
     fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
         crate::estimate::grpo::estimate(params, facts)
+    }
+
+    fn tiny(params: &mut Params) {
+        crate::tiny::grpo(params);
     }
 
     #[cfg(feature = "compute")]

@@ -3,7 +3,7 @@
 
 use curricle_engine::stage::{
     ArtifactKind, ArtifactType, Estimate, Fact, Facts, ModelType, Pixels, PortTypes, Ports, Problems, StageContext,
-    StageError, StageKind,
+    StageError, StageKind, StandIn,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -196,6 +196,14 @@ impl StageKind for Init {
 
     fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
         crate::estimate::init::estimate(params, facts)
+    }
+
+    fn tiny(params: &mut Params) {
+        crate::tiny::init(params);
+    }
+
+    fn stand_in(ty: &ArtifactType, _salt: u64) -> Option<StandIn<Params>> {
+        crate::tiny::model(ty)
     }
 
     #[cfg(not(feature = "compute"))]

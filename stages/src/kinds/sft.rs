@@ -265,6 +265,10 @@ impl StageKind for Sft {
         crate::estimate::sft::estimate(params, facts)
     }
 
+    fn tiny(params: &mut Params) {
+        crate::tiny::sft(params);
+    }
+
     #[cfg(not(feature = "compute"))]
     fn run(_params: &Params, _context: &mut StageContext<'_>) -> Result<(), StageError> {
         Err(StageError::NoCompute)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use curricle_engine::stage::{
     ArtifactKind, ArtifactType, DataType, Estimate, Fact, Facts, PortTypes, Ports, Problems, Role, StageContext,
-    StageError, StageKind,
+    StageError, StageKind, StandIn,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -247,6 +247,14 @@ impl StageKind for Synthesize {
 
     fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
         crate::estimate::synthesize::estimate(params, facts)
+    }
+
+    fn tiny(params: &mut Params) {
+        crate::tiny::synthesize(params);
+    }
+
+    fn stand_in(ty: &ArtifactType, salt: u64) -> Option<StandIn<Params>> {
+        crate::tiny::rows(ty, salt)
     }
 
     fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {

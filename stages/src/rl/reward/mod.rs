@@ -10,6 +10,7 @@
 //! | `multiple_choice` | 0, 1 | the option chosen, boxed or not | ours |
 //! | `numeric` | 0, 1 | the boxed number, with a tolerance | ours |
 //! | `command` | any | what a program of the user says | ours |
+//! | `luck` | 0, 1 | nothing | ours |
 //!
 //! A recipe weighs the rewards; each is also logged alone, so a rising total can be told from a rising accuracy. Only
 //! rewards that say whether an answer is right decide which groups are informative ([`Reward::decides`]): terms of style
@@ -20,6 +21,7 @@ pub mod answer;
 pub mod command;
 pub mod efficient_length;
 mod format;
+mod luck;
 mod multiple_choice;
 pub mod numeric;
 pub mod repetition;
@@ -70,6 +72,9 @@ pub struct Rewards {
     pub numeric: Option<Numeric>,
     /// What a program says, which is connected as the input `program`.
     pub command: Option<Command>,
+    /// 1 for half of all completions, right or wrong: what tiny runs learn from, and a control.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub luck: f64,
 }
 
 impl Default for Rewards {
@@ -82,6 +87,7 @@ impl Default for Rewards {
             multiple_choice: 0.0,
             numeric: None,
             command: None,
+            luck: 0.0,
         }
     }
 }
@@ -171,7 +177,20 @@ pub static REWARDS: &[Reward] = &[
         problems: |rewards| settled(rewards.command.as_ref(), Command::problems),
         score: command::score,
     },
+    Reward {
+        name: "luck",
+        weight: |rewards| (rewards.luck != 0.0).then_some(rewards.luck),
+        // As if it were an answer: this is what makes groups differ.
+        decides: |_| true,
+        problems: |_| Vec::new(),
+        score: |asked| Ok(asked.each(luck::luck)),
+    },
 ];
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(weight: &f64) -> bool {
+    *weight == 0.0
+}
 
 fn settled<T>(settings: Option<&T>, problems: impl Fn(&T) -> Vec<Problem>) -> Vec<Problem> {
     settings.map(problems).unwrap_or_default()
