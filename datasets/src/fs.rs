@@ -1,7 +1,11 @@
 //! The only room of this crate that touches the disk; every error names its path.
 
+use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +31,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, FsError> {
 /// Reads a whole file, or nothing where it has more than `most` bytes (devices have no end).
 pub fn read_up_to(path: &Path, most: u64) -> Result<Option<Vec<u8>>, FsError> {
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
     let length = read.map_err(|source| FsError { what: "read", path: path.to_owned(), source })?;
     Ok((length as u64 <= most).then_some(bytes))
 }
@@ -61,4 +65,84 @@ pub fn files_in(dir: &Path) -> Result<Vec<PathBuf>, FsError> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Opens a file for reading.
+pub fn open(path: &Path) -> Result<File, FsError> {
+    File::open(path).map_err(|source| FsError { what: "read", path: path.to_owned(), source })
+}
+
+/// Opens a file for writing, and makes the folders it lies in; what it held is gone.
+pub fn create(path: &Path) -> Result<File, FsError> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(|source| FsError {
+        what: "create folder",
+        path: parent.to_owned(),
+        source,
+    })?;
+    File::create(path).map_err(|source| FsError { what: "write", path: path.to_owned(), source })
+}
+
+/// Gives a file another name; one that has that name is replaced.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
+    std::fs::rename(from, to).map_err(|source| FsError { what: "rename", path: from.to_owned(), source })
+}
+
+/// Copies a file, and makes the folders that the copy lies in.
+pub fn copy(from: &Path, to: &Path) -> Result<(), FsError> {
+    drop(create(to)?);
+    std::fs::copy(from, to).map_err(|source| FsError { what: "copy", path: from.to_owned(), source })?;
+    Ok(())
+}
+
+/// A failed read or write of an open file.
+pub fn failed(what: &'static str, path: &Path, source: std::io::Error) -> FsError {
+    FsError { what, path: path.to_owned(), source }
+}
+
+/// A file without a name for bytes that need not stay in memory: gone with the process, however it ends.
+#[derive(Debug)]
+pub struct Scratch {
+    file: File,
+    folder: PathBuf,
+    end: Mutex<u64>,
+}
+
+impl Scratch {
+    /// Makes one in the folder for temporary files (`TMPDIR`).
+    pub fn new() -> Result<Self, FsError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let folder = std::env::temp_dir();
+        let name = format!("curricle-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = folder.join(name);
+        let file = File::options().read(true).write(true).create_new(true).open(&path);
+        let file = file.map_err(|source| FsError { what: "create", path: path.clone(), source })?;
+        std::fs::remove_file(&path).map_err(|source| FsError { what: "unlink", path, source })?;
+        Ok(Self { file, folder, end: Mutex::new(0) })
+    }
+
+    /// Adds bytes, and says where they begin.
+    pub fn append(&self, bytes: &[u8]) -> Result<u64, FsError> {
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = *end;
+        let written = self.file.write_all_at(bytes, start);
+        written.map_err(|source| failed("write a scratch file in", &self.folder, source))?;
+        *end += bytes.len() as u64;
+        Ok(start)
+    }
+
+    /// Bytes that were added.
+    pub fn read(&self, start: u64, length: usize) -> Result<Vec<u8>, FsError> {
+        let mut bytes = vec![0; length];
+        let read = self.file.read_exact_at(&mut bytes, start);
+        read.map_err(|source| failed("read a scratch file in", &self.folder, source))?;
+        Ok(bytes)
+    }
+}
+
+/// Hex digest (blake3) of a file's bytes.
+pub fn digest(path: &Path) -> Result<String, FsError> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(open(path)?).map_err(|source| failed("read", path, source))?;
+    Ok(hasher.finalize().to_hex().to_string())
 }

@@ -1,4 +1,4 @@
-//! An image file → the flat patches that the vision tower reads. Knows nothing of text or tensors.
+//! An image → the flat patches that the vision tower reads. Knows nothing of text or tensors.
 //!
 //! Source: `load_image`, `smart_resize` and `_preprocess` of transformers' `image_utils.py` and `image_processing_pil_qwen2_vl.py`
 //! with Pillow 12's decoders and bicubic resizing. Of Pillow's many formats PNG, JPEG and WebP are read.
@@ -6,9 +6,10 @@
 mod jpeg;
 mod orientation;
 mod png;
+mod source;
 mod webp;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ::image::ImageFormat;
 use serde_json::Value;
@@ -17,6 +18,8 @@ use crate::fs;
 use crate::resize::{self, Rgb};
 
 pub use self::png::encode_png;
+pub use self::source::{Embedded, ImageSource};
+pub(crate) use self::source::{Keeper, data_uri, decoded};
 
 /// Side of a patch in pixels.
 pub const PATCH: usize = 14;
@@ -54,10 +57,10 @@ impl ImagePatches {
 
 /// Why an image could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read image `{}`: {kind}", path.display())]
+#[error("cannot read image `{image}`: {kind}")]
 pub struct ImageError {
-    /// The file.
-    pub path: PathBuf,
+    /// The image.
+    pub image: ImageSource,
     /// What is wrong.
     pub kind: ImageErrorKind,
 }
@@ -197,10 +200,10 @@ impl ImageConfig {
         })
     }
 
-    /// Decodes, resizes, normalises and cuts an image file into patches.
-    pub fn open(&self, path: &Path) -> Result<ImagePatches, ImageError> {
-        let fail = |kind| ImageError { path: path.to_owned(), kind };
-        let bytes = read(path).map_err(fail)?;
+    /// Decodes, resizes, normalises and cuts an image into patches.
+    pub fn open(&self, image: &ImageSource) -> Result<ImagePatches, ImageError> {
+        let fail = |kind| ImageError { image: image.clone(), kind };
+        let bytes = read(image).map_err(fail)?;
         // The sides are judged before anything is decoded.
         let fits = |Header { width, height }| self.size(width, height).map(drop);
         let image = decode_bytes(&bytes, fits).map_err(fail)?;
@@ -282,12 +285,26 @@ struct Header {
     height: usize,
 }
 
-/// Decodes a PNG, JPEG or WebP file to upright RGB.
-pub fn decode(path: &Path) -> Result<Rgb, ImageErrorKind> {
-    decode_bytes(&read(path)?, |_| Ok(()))
+/// Decodes a PNG, JPEG or WebP image to upright RGB.
+pub fn decode(image: &ImageSource) -> Result<Rgb, ImageErrorKind> {
+    decode_bytes(&read(image)?, |_| Ok(()))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, ImageErrorKind> {
+/// The bytes of an image as they are stored.
+///
+/// # Errors
+/// Where its file can't be read, or is longer than any image of use.
+pub fn read(image: &ImageSource) -> Result<Vec<u8>, ImageErrorKind> {
+    match image {
+        ImageSource::Path(path) => read_file(path),
+        ImageSource::Embedded(embedded) => {
+            let bytes = embedded.bytes().map_err(|error| ImageErrorKind::Io(error.into_source()))?;
+            if bytes.len() as u64 > MAX_FILE_BYTES { Err(ImageErrorKind::TooHeavy) } else { Ok(bytes.to_vec()) }
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, ImageErrorKind> {
     if path.is_dir() {
         return Err(ImageErrorKind::Folder);
     }

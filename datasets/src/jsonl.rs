@@ -1,92 +1,109 @@
-//! A file of JSON objects → records with their place; and canonical rows → `rows.jsonl`. Knows JSON, not what a column means.
+//! Rows → a folder with `rows.jsonl` and their images. Knows one format, which [`crate::rows`] reads back as the same rows.
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
-
-use crate::fs;
-use crate::rows::{Row, RowsError, RowsErrorKind};
+use crate::fs::{self, FsError};
+use crate::image::{Embedded, ImageSource};
+use crate::rows::Row;
 
 /// Name of the file of rows in a folder that a stage made.
 pub const ROWS: &str = "rows.jsonl";
+/// Name of the file while it is written: a folder with half of the rows has none.
+const UNFINISHED: &str = "rows.jsonl.unfinished";
+/// Folder of images that came from elsewhere, each named by its content.
+const IMAGES: &str = "images";
+/// Hex digits of a digest in an image's name.
+const DIGITS: usize = 32;
 
-/// One JSON object and where it stands: the line of a JSONL file, or the number of an array's item; from 1.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Record {
-    /// Line or item, from 1.
-    pub line: usize,
-    /// Columns by name.
-    pub columns: Map<String, Value>,
+/// Writes rows to a folder one at a time. The folder is whole in itself: images that lie elsewhere, or came with their rows,
+/// are copied into `images/`, each once, and named relative to the folder, so that it can move.
+#[derive(Debug)]
+pub struct Writer {
+    dir: PathBuf,
+    file: BufWriter<File>,
+    copied: BTreeMap<PathBuf, PathBuf>,
+    rows: usize,
 }
 
-/// The file that holds a source's rows: the path itself, or `rows.jsonl` in it, or its only `.jsonl`/`.json` file.
-pub fn find(path: &Path) -> Result<PathBuf, RowsError> {
-    if !path.exists() {
-        return Err(RowsError::new(path, None, RowsErrorKind::Absent));
+impl Writer {
+    /// Begins a folder's rows. Until [`Writer::finish`] there is no `rows.jsonl`.
+    pub fn create(dir: &Path) -> Result<Self, FsError> {
+        let file = BufWriter::with_capacity(1 << 16, fs::create(&dir.join(UNFINISHED))?);
+        Ok(Self { dir: dir.to_owned(), file, copied: BTreeMap::new(), rows: 0 })
     }
-    if !path.is_dir() {
-        return Ok(path.to_owned());
+
+    /// Writes a row, and its images where they are not in the folder.
+    pub fn write(&mut self, row: &Row) -> Result<(), FsError> {
+        let mut line = if row.images.is_empty() {
+            serde_json::to_string(row)
+        } else {
+            let mut row = row.clone();
+            for image in &mut row.images {
+                *image = ImageSource::Path(self.inside(image)?);
+            }
+            serde_json::to_string(&row)
+        }
+        .expect("a row is plain data");
+        line.push('\n');
+        self.rows += 1;
+        self.file.write_all(line.as_bytes()).map_err(|source| fs::failed("write", &self.dir.join(UNFINISHED), source))
     }
-    let rows = path.join(ROWS);
-    if rows.is_file() {
-        return Ok(rows);
+
+    /// Rows written.
+    pub fn rows(&self) -> usize {
+        self.rows
     }
-    let files = fs::files_in(path).map_err(|error| RowsError::new(path, None, RowsErrorKind::Io(error)))?;
-    for extension in ["jsonl", "json"] {
-        let found: Vec<_> = files.iter().filter(|file| file.extension().is_some_and(|e| e == extension)).collect();
-        match found[..] {
-            [] => {}
-            [only] => return Ok(only.clone()),
-            _ => {
-                let names = found.iter().filter_map(|file| file.file_name()).map(|n| n.to_string_lossy().into_owned());
-                return Err(RowsError::new(path, None, RowsErrorKind::SeveralFiles(names.collect())));
+
+    /// Ends the rows: from here on the folder has them all.
+    pub fn finish(mut self) -> Result<(), FsError> {
+        let unfinished = self.dir.join(UNFINISHED);
+        self.file.flush().map_err(|source| fs::failed("write", &unfinished, source))?;
+        fs::rename(&unfinished, &self.dir.join(ROWS))
+    }
+
+    /// The path of an image in the folder, where it is put if it is not there.
+    fn inside(&mut self, image: &ImageSource) -> Result<PathBuf, FsError> {
+        match image {
+            ImageSource::Path(path) => {
+                if let Ok(relative) = path.strip_prefix(&self.dir) {
+                    return Ok(relative.to_owned());
+                }
+                if path.is_relative() && self.dir.join(path).is_file() {
+                    return Ok(path.clone());
+                }
+                if let Some(copied) = self.copied.get(path) {
+                    return Ok(copied.clone());
+                }
+                let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+                let name = name(&fs::digest(path)?, ending.as_deref().unwrap_or("bin"));
+                if !self.dir.join(&name).is_file() {
+                    fs::copy(path, &self.dir.join(&name))?;
+                }
+                self.copied.insert(path.clone(), name.clone());
+                Ok(name)
+            }
+            ImageSource::Embedded(embedded) => {
+                let bytes = embedded.bytes()?;
+                let name = name(&embedded.digest(), Embedded::extension(&bytes));
+                if !self.dir.join(&name).is_file() {
+                    fs::write(&self.dir.join(&name), &bytes)?;
+                }
+                Ok(name)
             }
         }
     }
-    Err(RowsError::new(path, None, RowsErrorKind::NoFile))
 }
 
-/// Reads every record of a JSONL file (blank lines are skipped) or of a file that holds one JSON array of objects.
-pub fn read(file: &Path) -> Result<Vec<Record>, RowsError> {
-    let text = fs::read_text(file).map_err(|error| RowsError::new(file, None, RowsErrorKind::Io(error)))?;
-    let text = text.trim_start_matches('\u{feff}');
-    if text.trim_start().starts_with('[') {
-        return array(file, text);
-    }
-    let mut records = Vec::new();
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let value = serde_json::from_str(line)
-            .map_err(|error| RowsError::new(file, Some(index + 1), RowsErrorKind::Json(error.to_string())))?;
-        records.push(record(file, index + 1, value)?);
-    }
-    Ok(records)
+fn name(digest: &str, extension: &str) -> PathBuf {
+    Path::new(IMAGES).join(format!("{}.{extension}", &digest[..DIGITS]))
 }
 
-fn array(file: &Path, text: &str) -> Result<Vec<Record>, RowsError> {
-    let values: Vec<Value> = serde_json::from_str(text)
-        .map_err(|error| RowsError::new(file, Some(error.line()), RowsErrorKind::Json(error.to_string())))?;
-    values.into_iter().enumerate().map(|(index, value)| record(file, index + 1, value)).collect()
-}
-
-fn record(file: &Path, line: usize, value: Value) -> Result<Record, RowsError> {
-    match value {
-        Value::Object(columns) => Ok(Record { line, columns }),
-        _ => Err(RowsError::new(file, Some(line), RowsErrorKind::NotAnObject)),
-    }
-}
-
-/// Writes canonical rows to `dir/rows.jsonl`. Images that lie in `dir` are named relative to it, so that the folder can move.
-pub fn write(dir: &Path, rows: &[Row]) -> Result<(), fs::FsError> {
-    let mut text = String::new();
-    for row in rows {
-        let mut row = row.clone();
-        for image in &mut row.images {
-            if let Ok(relative) = image.strip_prefix(dir) {
-                *image = relative.to_owned();
-            }
-        }
-        text.push_str(&serde_json::to_string(&row).expect("a row is plain data"));
-        text.push('\n');
-    }
-    fs::write(&dir.join(ROWS), text.as_bytes())
+/// Writes canonical rows to `dir/rows.jsonl`; see [`Writer`].
+pub fn write(dir: &Path, rows: &[Row]) -> Result<(), FsError> {
+    let mut writer = Writer::create(dir)?;
+    rows.iter().try_for_each(|row| writer.write(row))?;
+    writer.finish()
 }

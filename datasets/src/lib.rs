@@ -14,6 +14,7 @@ pub mod image;
 pub mod jsonl;
 pub mod leak;
 pub mod pack;
+pub mod records;
 pub mod resize;
 pub mod rows;
 pub mod shuffle;

@@ -13,7 +13,7 @@ use tokenizers::Tokenizer;
 
 use crate::chat::{self, ChatError, ChatTemplate, Message};
 use crate::fs::{self, FsError};
-use crate::image::{ImageConfig, ImageError, ImagePatches};
+use crate::image::{ImageConfig, ImageError, ImagePatches, ImageSource};
 use crate::rows::Row;
 
 /// Bytes of patches that a [`Processor`] keeps; images beyond it are prepared anew each time.
@@ -134,7 +134,7 @@ pub struct Processor {
 
 #[derive(Debug, Default)]
 struct Cache {
-    images: BTreeMap<PathBuf, Arc<ImagePatches>>,
+    images: BTreeMap<ImageSource, Arc<ImagePatches>>,
     bytes: usize,
 }
 
@@ -161,7 +161,7 @@ impl Processor {
     /// What the model is shown before it answers; no targets.
     pub fn prompt(&self, row: &Row) -> Result<Encoded, EncodeError> {
         let text = self.chat.render(&chat::turns(row)?, true)?;
-        let images = row.images.iter().map(|path| self.image(path)).collect::<Result<Vec<_>, _>>()?;
+        let images = row.images.iter().map(|image| self.image(image)).collect::<Result<Vec<_>, _>>()?;
         let (ids, target) = self.expand(row, self.encode(&text)?.into_iter().map(|id| (id, false)), &images)?;
         Ok(Encoded { ids, target, images })
     }
@@ -196,7 +196,7 @@ impl Processor {
             ids.extend(answer);
             (ids, target)
         };
-        let images = row.images.iter().map(|path| self.image(path)).collect::<Result<Vec<_>, _>>()?;
+        let images = row.images.iter().map(|image| self.image(image)).collect::<Result<Vec<_>, _>>()?;
         let (ids, target) = self.expand(row, ids.into_iter().zip(target), &images)?;
         Ok(Encoded { ids, target, images })
     }
@@ -268,16 +268,16 @@ impl Processor {
     }
 
     /// One image, prepared; kept for the next time while there is room.
-    fn image(&self, path: &Path) -> Result<Arc<ImagePatches>, EncodeError> {
+    fn image(&self, source: &ImageSource) -> Result<Arc<ImagePatches>, EncodeError> {
         let lock = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(image) = lock().images.get(path) {
+        if let Some(image) = lock().images.get(source) {
             return Ok(Arc::clone(image));
         }
         // Prepared outside the lock, so that several threads can prepare different images.
-        let image = Arc::new(self.images.open(path)?);
+        let image = Arc::new(self.images.open(source)?);
         let bytes = size_of_val(&image.patches[..]);
         let mut cache = lock();
-        if cache.bytes + bytes <= CACHE_BYTES && cache.images.insert(path.to_owned(), Arc::clone(&image)).is_none() {
+        if cache.bytes + bytes <= CACHE_BYTES && cache.images.insert(source.clone(), Arc::clone(&image)).is_none() {
             cache.bytes += bytes;
         }
         Ok(image)

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::tensor::Device;
-use curricle_datasets::{Encoded, Processor, Row, RowsError, RowsView, jsonl, rows};
+use curricle_datasets::{Encoded, Processor, Row, RowsError, RowsView, records, rows};
 use serde_json::{Map, Value};
 
 pub use self::conversation::Conversation;
@@ -177,8 +177,8 @@ pub type Columns = Map<String, Value>;
 /// Where the file can't be read, or a row has no prompt.
 pub fn read(file: &Path) -> Result<(Vec<Row>, Vec<Columns>), RowsError> {
     let rows = rows::load(file, &RowsView::default())?;
-    let records = jsonl::read(&jsonl::find(file)?)?;
-    Ok((rows, records.into_iter().map(|record| record.columns).collect()))
+    let columns = records::open(file)?.map(|record| Ok(record?.columns)).collect::<Result<_, RowsError>>()?;
+    Ok((rows, columns))
 }
 
 fn row_seed(seed: u64, row: usize) -> u64 {

@@ -35,6 +35,7 @@ pub fn load(path: &Path, view: &DataView) -> Result<Vec<Row>, StageError> {
         splits: view.splits.clone(),
         split: view.split.clone(),
         limit: view.limit,
+        ..RowsView::default()
     };
     rows::load(path, &view).map_err(|error| StageError::Failed(error.to_string()))
 }

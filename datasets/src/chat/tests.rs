@@ -4,7 +4,7 @@ use super::*;
 use crate::fs;
 
 fn row(prompt: &str, images: usize) -> Row {
-    Row { prompt: prompt.into(), images: vec![PathBuf::new(); images], ..Row::default() }
+    Row { prompt: prompt.into(), images: vec![PathBuf::new().into(); images], ..Row::default() }
 }
 
 fn plain(row: &Row, open: bool) -> String {

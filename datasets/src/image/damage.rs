@@ -15,7 +15,7 @@ fn message(bytes: &[u8]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a");
     fs::write(&path, bytes).unwrap();
-    let error = ImageConfig::default().open(&path).map(drop).unwrap_err().to_string();
+    let error = ImageConfig::default().open(&path.as_path().into()).map(drop).unwrap_err().to_string();
     error.strip_prefix(&format!("cannot read image `{}`: ", path.display())).unwrap().to_owned()
 }
 
@@ -37,7 +37,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[test]
 fn what_is_no_image_is_named() {
-    let open = |path: &Path| ImageConfig::default().open(path).map(drop).unwrap_err().to_string();
+    let open = |path: &Path| ImageConfig::default().open(&path.into()).map(drop).unwrap_err().to_string();
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path().display();
     assert_eq!(

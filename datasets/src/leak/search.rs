@@ -12,13 +12,12 @@
 //! not counted. 13 words as in the GPT-3 paper (arXiv 2005.14165, appendix C).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 
 use rayon::prelude::*;
 
+use crate::image::{self, ImageSource};
 use crate::resize;
 use crate::rows::Row;
-use crate::{fs, image};
 
 /// Words of a run.
 const RUN: usize = 13;
@@ -82,9 +81,9 @@ struct Look {
 
 impl Look {
     /// None for a file that can't be read: reading rows for training says so.
-    fn of(path: &Path) -> Option<Self> {
-        let bytes = *blake3::hash(&fs::read(path).ok()?).as_bytes();
-        let small = resize::bicubic(image::decode(path).ok()?, SIDE + 1, SIDE);
+    fn of(source: &ImageSource) -> Option<Self> {
+        let bytes = *blake3::hash(&image::read(source).ok()?).as_bytes();
+        let small = resize::bicubic(image::decode(source).ok()?, SIDE + 1, SIDE);
         let grey = |at: usize| small.pixels[3 * at..3 * at + 3].iter().map(|value| i32::from(*value)).sum::<i32>();
         let mut steps = [0; SIDE * SIDE / 64];
         for row in 0..SIDE {
@@ -103,18 +102,18 @@ impl Look {
 
 /// Looks of images, each taken once.
 #[derive(Debug, Default)]
-pub struct Looks(BTreeMap<std::path::PathBuf, Option<Look>>);
+pub struct Looks(BTreeMap<ImageSource, Option<Look>>);
 
 impl Looks {
     fn see(&mut self, rows: &[Row]) {
         let images: BTreeSet<_> =
-            rows.iter().flat_map(|row| &row.images).filter(|path| !self.0.contains_key(*path)).collect();
-        let seen: Vec<_> = images.into_par_iter().map(|path| (path.clone(), Look::of(path))).collect();
+            rows.iter().flat_map(|row| &row.images).filter(|image| !self.0.contains_key(*image)).collect();
+        let seen: Vec<_> = images.into_par_iter().map(|image| (image.clone(), Look::of(image))).collect();
         self.0.extend(seen);
     }
 
-    fn of<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = (&'a Path, Look)> {
-        row.images.iter().filter_map(|path| Some((path.as_path(), (*self.0.get(path)?)?)))
+    fn of<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = (&'a ImageSource, Look)> {
+        row.images.iter().filter_map(|image| Some((image, (*self.0.get(image)?)?)))
     }
 }
 
@@ -200,8 +199,8 @@ impl<'a> Index<'a> {
         if let Some((group, at)) = row.group.as_deref().and_then(|group| Some((group, self.groups.get(group)?))) {
             return pair(*at, Same::Group, group.to_owned());
         }
-        for (path, look) in self.looks.of(row).filter(|(_, look)| self.peculiar(image_key(look))) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for (image, look) in self.looks.of(row).filter(|(_, look)| self.peculiar(image_key(look))) {
+            let name = image.name();
             if let Some(at) = self.bytes.get(&look.bytes) {
                 return pair(*at, Same::Image, name);
             }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::jsonl;
 
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -43,7 +44,7 @@ fn arrays_numbers_choices_and_images_are_read() {
     assert_eq!(rows[0].prompt, "Which?\nOptions: 6, 3");
     assert_eq!(rows[0].answer.as_deref(), Some("51"));
     assert_eq!(rows[0].level, Some(3));
-    assert_eq!(rows[0].images, [dir.path().join("i/a.png")]);
+    assert_eq!(rows[0].images, [dir.path().join("i/a.png").into()]);
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn canonical_rows_survive_writing_and_reading() {
     let row = Row {
         id: "x".into(),
         prompt: "Which?\nOptions: a, b".into(),
-        images: vec![dir.path().join("images/0.png")],
+        images: vec![dir.path().join("images/0.png").into()],
         choices: vec!["a".into(), "b".into()],
         answer: Some("a".into()),
         level: Some(2),

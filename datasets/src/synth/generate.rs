@@ -162,7 +162,7 @@ pub fn write(dir: &Path, made: &[Made], size: usize, go_on: &mut dyn FnMut(usize
         if let Some(scene) = &one.scene {
             let path = dir.join("images").join(format!("{}.png", row.id));
             fs::write(&path, &encode_png(&scene.draw(size).into_image()))?;
-            row.images.push(path);
+            row.images.push(path.into());
         }
         rows.push(row);
     }

@@ -2,6 +2,7 @@
 //! this crate makes of them.
 
 use super::*;
+use crate::image::ImageSource;
 use crate::reference;
 use crate::rows::{Speaker, Turn};
 
@@ -68,7 +69,7 @@ fn difficult_texts_have_the_same_ids_by_the_real_tokenizer() {
 }
 
 /// The row of a conversation, where it is one that rows can say.
-fn row(conversation: &Value, images: &[PathBuf]) -> Option<Row> {
+fn row(conversation: &Value, images: &[ImageSource]) -> Option<Row> {
     let mut turns: Vec<Turn> = Vec::new();
     for message in conversation.as_array()? {
         let content = match &message["content"] {
@@ -100,7 +101,7 @@ fn marked_templates_mask_as_transformers_does() {
         }
         let conversations = expected["conversations"].as_array().unwrap();
         for (index, (conversation, wanted)) in conversations.iter().zip(wanted.as_array().unwrap()).enumerate() {
-            let Some(row) = row(conversation, &images) else { continue };
+            let Some(row) = row(conversation, &images.clone().map(ImageSource::from)) else { continue };
             if template == "marked_loosely" && !row.images.is_empty() {
                 continue;
             }

@@ -18,7 +18,7 @@ fn targets_are_the_answer_and_the_end_of_its_turn() {
     let (dir, processor) = model();
     let row = Row {
         prompt: "how many red circles ?".into(),
-        images: vec![dir.path().join("a.png")],
+        images: vec![dir.path().join("a.png").into()],
         reasoning: Some("row 1 has 2 red".into()),
         answer: Some("2".into()),
         ..Row::default()
@@ -64,7 +64,7 @@ fn ids_equal_the_reference() {
     let row = |prompt: &str, response: &str, images: &[&str]| Row {
         prompt: prompt.into(),
         response: Some(response.into()),
-        images: images.iter().map(|name| dir.join(name)).collect(),
+        images: images.iter().map(|name| dir.join(name).into()).collect(),
         ..Row::default()
     };
     let rows = [

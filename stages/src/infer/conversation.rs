@@ -1,8 +1,9 @@
 //! What a person says and shows, turn by turn → rows to complete. Refuses to know how they are completed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use curricle_datasets::Row;
+use curricle_datasets::image::ImageSource;
 use curricle_datasets::rows::{Speaker, Turn};
 
 /// Where the next image stands in a turn's text.
@@ -13,7 +14,7 @@ const IMAGE: &str = "<image>";
 pub struct Conversation {
     system: Option<String>,
     turns: Vec<Turn>,
-    images: Vec<PathBuf>,
+    images: Vec<ImageSource>,
     /// How many of the images wait.
     waiting: usize,
 }
@@ -26,7 +27,7 @@ impl Conversation {
 
     /// Shows an image with the next question.
     pub fn show(&mut self, image: &Path) {
-        self.images.push(image.to_owned());
+        self.images.push(image.into());
         self.waiting += 1;
     }
 
@@ -74,7 +75,7 @@ mod tests {
         talk.take_back();
         talk.show(Path::new("b.png"));
         let row = talk.ask("and that?");
-        assert_eq!(row.images, [Path::new("a.png"), Path::new("b.png")]);
+        assert_eq!(row.images, ["a.png", "b.png"].map(|name| Path::new(name).into()));
         let said: Vec<_> = row.history.iter().map(|turn| (turn.role.name(), turn.content.as_str())).collect();
         assert_eq!(said, [("user", "<image>what is it?"), ("assistant", "a cat")]);
         assert_eq!((row.system.as_deref(), row.prompt.as_str()), (Some("be brief"), "<image>and that?"));

@@ -179,7 +179,7 @@ fn images(subject: &Subject, processor: &Processor) -> Result<(Difference, Diffe
     let (mut grids, mut pixels, mut index) = (Difference::none(), Difference::none(), 0);
     while fixtures.has(&format!("proc.{index}.pixel_values")) {
         let (_, theirs) = fixtures.floats(&format!("proc.{index}.pixel_values"))?;
-        let ours = processor.image_config().open(&fixtures.picture(index)?);
+        let ours = processor.image_config().open(&fixtures.picture(index)?.into());
         let ours = ours.map_err(|error| VerifyError::Checkpoint(error.to_string()))?;
         let (_, grid) = fixtures.ints(&format!("proc.{index}.grid_thw"))?;
         let found: Vec<i64> = ours.grid.iter().map(|&side| side as i64).collect();

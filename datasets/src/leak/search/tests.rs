@@ -1,5 +1,8 @@
 //! Pairs that are the same, and pairs that only look like it.
 
+use std::path::Path;
+
+use crate::fs;
 use crate::resize::Rgb;
 
 use super::*;
@@ -26,7 +29,7 @@ fn picture(width: usize, height: usize, seed: usize) -> Rgb {
 fn with_image(dir: &Path, id: &str, image: &Rgb) -> Row {
     let path = dir.join(format!("{id}.png"));
     fs::write(&path, &image::encode_png(image)).unwrap();
-    Row { images: vec![path], ..row(id, "How many stripes are there?") }
+    Row { images: vec![path.into()], ..row(id, "How many stripes are there?") }
 }
 
 #[test]
