@@ -3,6 +3,7 @@
 mod error;
 mod fields;
 mod images;
+mod layout;
 mod messages;
 mod stream;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::image::{ImageSource, Keeper};
 
 pub use self::error::{RowsError, RowsErrorKind};
+pub use self::layout::{AnswerAs, Layout};
 pub use self::messages::{Speaker, Turn};
 pub use self::stream::{Rows, stream};
 
@@ -76,6 +78,8 @@ impl Row {
 /// How to read the rows of a file or folder.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RowsView {
+    /// The data set's layout; `columns` wins over it.
+    pub layout: Option<Layout>,
     /// Row field → column of the file: `prompt = "problem"`.
     pub columns: BTreeMap<String, String>,
     /// Text that separates written reasoning from the final answer inside the answer column (GSM8K: `####`).

@@ -28,7 +28,15 @@ pub fn rows(input: &InputArtifact) -> Result<Vec<Row>, StageError> {
 
 /// The rows of a file or folder, read as a recipe says.
 pub fn load(path: &Path, view: &DataView) -> Result<Vec<Row>, StageError> {
-    let view = RowsView {
+    rows::load(path, &self::view(view)?).map_err(|error| StageError::Failed(error.to_string()))
+}
+
+/// How to read rows, as a recipe says it.
+///
+/// # Errors
+/// Where it names what this build does not know.
+pub fn view(view: &DataView) -> Result<RowsView, StageError> {
+    Ok(RowsView {
         columns: view.columns.clone(),
         answer_marker: view.answer_marker.clone(),
         group_by: view.group_by.clone(),
@@ -36,8 +44,7 @@ pub fn load(path: &Path, view: &DataView) -> Result<Vec<Row>, StageError> {
         split: view.split.clone(),
         limit: view.limit,
         ..RowsView::default()
-    };
-    rows::load(path, &view).map_err(|error| StageError::Failed(error.to_string()))
+    })
 }
 
 /// Rows with an instruction after every prompt, joined as the released `math_format.jinja` joins them.

@@ -23,6 +23,8 @@ pub(super) struct Rows {
     /// Columns in order, and whether each is wanted.
     header: Vec<(String, bool)>,
     record: ByteRecord,
+    /// Line of the last record, where its last value has more than one line.
+    spread: Option<usize>,
     ended: bool,
 }
 
@@ -62,7 +64,15 @@ impl Rows {
             .delimiter(if tabs { b'\t' } else { b',' })
             .buffer_capacity(BUFFER)
             .from_reader(metered);
-        let mut rows = Self { reader, meter, file: path, header: Vec::new(), record: ByteRecord::new(), ended: false };
+        let mut rows = Self {
+            reader,
+            meter,
+            file: path,
+            header: Vec::new(),
+            record: ByteRecord::new(),
+            spread: None,
+            ended: false,
+        };
         let header = rows.reader.byte_headers().cloned().map_err(|error| rows.fail(error))?;
         for column in &header {
             let at = |kind| RowsError::new(&rows.file, Some(1), kind);
@@ -94,17 +104,16 @@ impl Rows {
     fn read(&mut self) -> Result<Option<Record>, RowsError> {
         let start = self.reader.position().line();
         if !self.reader.read_byte_record(&mut self.record).map_err(|error| self.fail(error))? {
-            return Ok(None);
+            let odd = !self.meter.quotes.load(Ordering::Relaxed).is_multiple_of(2);
+            let open = self.spread.filter(|_| odd);
+            return open.map_or(Ok(None), |line| Err(RowsError::new(&self.file, Some(line), RowsErrorKind::OpenQuote)));
         }
         // What was read ahead belongs to later records.
         self.meter.since.store(0, Ordering::Relaxed);
         let line = self.record.position().map_or(start, ::csv::Position::line) as usize;
         let at = |kind| RowsError::new(&self.file, Some(line), kind);
         let last = self.record.iter().next_back().unwrap_or_default();
-        let odd = !self.meter.quotes.load(Ordering::Relaxed).is_multiple_of(2);
-        if odd && last.contains(&b'\n') && self.reader.is_done() {
-            return Err(at(RowsErrorKind::OpenQuote));
-        }
+        self.spread = last.contains(&b'\n').then_some(line);
         let mut columns = Map::new();
         for ((column, wanted), value) in self.header.iter().zip(&self.record) {
             let value = match *wanted && !value.is_empty() {

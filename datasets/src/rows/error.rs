@@ -130,7 +130,10 @@ pub enum RowsErrorKind {
     #[error("a row must be a JSON object, such as {{\"prompt\": \"…\", \"answer\": \"…\"}}")]
     NotAnObject,
     /// A field's column is missing.
-    #[error("no column `{column}` for `{field}`; the columns are {}; map one with `columns = {{ {field} = \"…\" }}`", .present.join(", "))]
+    #[error(
+        "no column `{column}` for `{field}`; the columns are {}; {}map one with `columns = {{ {field} = \"…\" }}`",
+        .present.join(", "), suggestion(.fits)
+    )]
     MissingColumn {
         /// The row field.
         field: String,
@@ -138,6 +141,8 @@ pub enum RowsErrorKind {
         column: String,
         /// What there is.
         present: Vec<String>,
+        /// Layouts that have these columns.
+        fits: Vec<&'static str>,
     },
     /// A row without what it asks.
     #[error("column `{0}` is empty, and a row needs a prompt; fill it, or drop the row")]
@@ -227,6 +232,12 @@ pub enum RowsErrorKind {
     /// Shares that are no shares.
     #[error("the shares of `splits` must lie between 0 and 1 and add up to at most 1, not {0}")]
     BadShares(f64),
+}
+
+/// `they would fit `layout = "alpaca"`; or else `.
+fn suggestion(fits: &[&str]) -> String {
+    let named: Vec<String> = fits.iter().map(|name| format!("`layout = \"{name}\"`")).collect();
+    if named.is_empty() { String::new() } else { format!("they would fit {}; or else ", named.join(" or ")) }
 }
 
 impl RowsError {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Row, RowsErrorKind, RowsView, images, messages};
+use super::layout::{self, Layout};
+use super::messages::{self, Shown, Spelling};
+use super::{Row, RowsErrorKind, RowsView, images};
 use crate::chat::IMAGE_PLACEHOLDER;
 use crate::image::ImageSource;
 use crate::records::{Format, Record};
@@ -17,6 +19,7 @@ pub(super) fn missing(field: &str, column: &str, record: &Record) -> RowsErrorKi
         field: field.into(),
         column: column.into(),
         present: record.columns.keys().map(|key| format!("`{key}`")).collect(),
+        fits: if field == "prompt" { Layout::fitting(&record.columns) } else { Vec::new() },
     }
 }
 
@@ -36,21 +39,15 @@ impl<'a> Fields<'a> {
         };
         let mut row =
             Row { answer, reasoning, group, task: self.text("task")?, level: self.level()?, ..Row::default() };
-        let parts = self.talk(&mut row)?;
+        let shown = self.talk(&mut row)?;
         if let Some(response) = self.text("response")? {
             row.response = Some(response);
         }
         if let Some(system) = self.text("system")? {
             row.system = Some(system);
         }
-        row.images = self.images(parts, &row)?;
-        row.choices = self.list("choices")?;
-        if !row.choices.is_empty() {
-            let options = format!("Options: {}", row.choices.join(", "));
-            if !row.prompt.ends_with(&options) {
-                row.prompt = format!("{}\n{options}", row.prompt);
-            }
-        }
+        row.images = self.images(shown, &row)?;
+        self.choose(&mut row)?;
         row.id = match self.text("id")? {
             Some(id) => id,
             None => content_id(&row),
@@ -58,38 +55,78 @@ impl<'a> Fields<'a> {
         Ok(row)
     }
 
+    /// The options of a question stand after it.
+    fn choose(&self, row: &mut Row) -> Result<(), RowsErrorKind> {
+        if let Some(Layout::Choice(answer_as)) = self.view.layout {
+            let column = self.column("choices");
+            row.choices = layout::options(column, self.structured("choices").as_deref(), &self.record.columns)?;
+            row.prompt.push_str(&layout::listed(&row.choices));
+            if let Some(answer) = &mut row.answer {
+                *answer = layout::chosen(answer_as, self.column("answer"), answer, &row.choices)?;
+            }
+            return Ok(());
+        }
+        row.choices = self.list("choices")?;
+        if !row.choices.is_empty() {
+            let options = format!("Options: {}", row.choices.join(", "));
+            if !row.prompt.ends_with(&options) && !row.prompt.ends_with(&layout::listed(&row.choices)) {
+                row.prompt = format!("{}\n{options}", row.prompt);
+            }
+        }
+        Ok(())
+    }
+
     /// What is said before the answer: a prompt and what came before it, or a whole chat. A chat beside a prompt counts only
-    /// where `columns` names it. Returns how many images must be there.
-    fn talk(&self, row: &mut Row) -> Result<usize, RowsErrorKind> {
+    /// where `columns` or the layout names it. Returns the images that are shown in it.
+    fn talk(&self, row: &mut Row) -> Result<Shown, RowsErrorKind> {
         let prompt = self.text("prompt")?;
-        let chat =
-            self.structured("messages").filter(|_| prompt.is_none() || self.view.columns.contains_key("messages"));
+        let is_chat = matches!(self.view.layout, Some(Layout::ShareGpt | Layout::Messages))
+            || self.view.columns.contains_key("messages");
+        let chat = self.structured("messages").filter(|_| prompt.is_none() || is_chat);
         if let Some(chat) = chat {
-            let (turns, shown) = messages::turns(self.column("messages"), &chat)?;
+            let sharegpt = self.view.layout == Some(Layout::ShareGpt);
+            let spelling = if sharegpt { Spelling::ShareGpt } else { Spelling::OpenAi };
+            let (turns, shown) = messages::turns(self.column("messages"), &chat, spelling)?;
             messages::part(self.column("messages"), turns, row)?;
             return Ok(shown);
         }
-        row.prompt = prompt.ok_or_else(|| match self.column("prompt") {
+        let field =
+            if matches!(self.view.layout, Some(Layout::ShareGpt | Layout::Messages)) { "messages" } else { "prompt" };
+        row.prompt = prompt.filter(|_| field == "prompt").ok_or_else(|| match self.column(field) {
             empty if self.record.columns.contains_key(empty) => RowsErrorKind::Empty(empty.to_owned()),
-            column => missing("prompt", column, self.record),
+            column => missing(field, column, self.record),
         })?;
-        let Some(history) = self.structured("history") else { return Ok(0) };
-        let (turns, shown) = messages::turns(self.column("history"), &history)?;
+        let history = self.structured("history");
+        if self.view.layout == Some(Layout::Alpaca) {
+            row.prompt = layout::instruction(&row.prompt, self.record.columns.get("input"));
+        }
+        let Some(history) = history else { return Ok(Shown::default()) };
+        let column = self.column("history");
+        let history = match self.view.layout {
+            Some(Layout::Alpaca) => Cow::Owned(layout::pairs(column, &history)?),
+            _ => history,
+        };
+        let (turns, shown) = messages::turns(column, &history, Spelling::OpenAi)?;
         row.history = turns;
         Ok(shown)
     }
 
-    /// The row's images; where its turns have places for them, one for each. `parts` of the places can be nothing else.
-    fn images(&self, parts: usize, row: &Row) -> Result<Vec<ImageSource>, RowsErrorKind> {
+    /// The row's images; where its turns have places for them, one for each. Parts of type `image` can be nothing else.
+    fn images(&self, shown: Shown, row: &Row) -> Result<Vec<ImageSource>, RowsErrorKind> {
         let name = self.record.file.file_name().unwrap_or_default().to_string_lossy();
         let origin = || Arc::from(format!("{name}:{}", self.record.line));
         let images = match self.structured("images") {
+            Some(_) if !shown.images.is_empty() => {
+                let message = "the turns hold images themselves; name each image once".to_owned();
+                return Err(RowsErrorKind::Message { column: self.column("images").to_owned(), message });
+            }
             Some(value) => images::images(self.column("images"), &value, &origin())?,
-            None => Vec::new(),
+            None if shown.images.is_empty() => Vec::new(),
+            None => images::images(self.column("messages"), &Value::Array(shown.images), &origin())?,
         };
         let said = row.history.iter().map(|turn| &turn.content).chain([&row.prompt]);
         let places = said.map(|text| text.matches(IMAGE_PLACEHOLDER).count()).sum();
-        let bound = parts > 0 || (places > 0 && !images.is_empty());
+        let bound = shown.places > 0 || (places > 0 && !images.is_empty());
         if bound && images.len() != places {
             return Err(RowsErrorKind::Images { images: images.len(), places });
         }
@@ -97,7 +134,12 @@ impl<'a> Fields<'a> {
     }
 
     fn column(&self, field: &'a str) -> &'a str {
-        self.view.columns.get(field).map_or(field, String::as_str)
+        if let Some(column) = self.view.columns.get(field) {
+            return column;
+        }
+        let names = self.view.layout.map_or(&[][..], |layout| layout.columns(field));
+        let there = names.iter().find(|name| self.record.columns.get(**name).is_some_and(|value| !value.is_null()));
+        there.or(names.first()).copied().unwrap_or(field)
     }
 
     fn value(&self, field: &'a str) -> Option<&'a Value> {
@@ -138,22 +180,28 @@ impl<'a> Fields<'a> {
     /// Final answer and reasoning; the marker, where there is one, stands between them in the answer's column.
     fn answer(&self) -> Result<(Option<String>, Option<String>), RowsErrorKind> {
         let (answer, reasoning) = (self.text("answer")?, self.text("reasoning")?);
-        let (Some(text), Some(marker)) = (&answer, &self.view.answer_marker) else { return Ok((answer, reasoning)) };
-        let Some((before, after)) = text.rsplit_once(marker.as_str()) else {
-            return Err(RowsErrorKind::NoMarker { column: self.column("answer").into(), marker: marker.clone() });
+        let marker = self.view.answer_marker.as_deref().or_else(|| self.view.layout?.marker());
+        let (Some(text), Some(marker)) = (&answer, marker) else { return Ok((answer, reasoning)) };
+        let Some((before, after)) = text.rsplit_once(marker) else {
+            return Err(RowsErrorKind::NoMarker { column: self.column("answer").into(), marker: marker.to_owned() });
         };
         let written = without_calculator_marks(before).trim().to_owned();
         Ok((Some(after.trim().to_owned()), reasoning.or((!written.is_empty()).then_some(written))))
     }
 
     fn wrong(&self, field: &'a str, wanted: &'static str, value: &Value) -> RowsErrorKind {
-        let found: String = value.to_string().chars().take(60).collect();
-        RowsErrorKind::WrongType { column: self.column(field).into(), wanted, found: format!("`{found}`") }
+        let found = format!("`{}`", clipped(&value.to_string()));
+        RowsErrorKind::WrongType { column: self.column(field).into(), wanted, found }
     }
 }
 
+/// The beginning of a value, for messages.
+pub(super) fn clipped(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
 /// Text of a scalar; a float without a fraction reads as a whole number, as answers such as `51.0` mean.
-fn plain(value: &Value) -> Option<String> {
+pub(super) fn plain(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Bool(flag) => Some(flag.to_string()),

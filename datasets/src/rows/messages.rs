@@ -44,41 +44,94 @@ pub struct Turn {
     pub content: String,
 }
 
-/// Reads a list of turns, and how many parts of type `image` they have.
+/// How a list of turns is spelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// `{"role": "user", "content": …}`.
+    OpenAi,
+    /// `{"from": "human", "value": …}`.
+    ShareGpt,
+}
+
+impl Spelling {
+    fn keys(self) -> [&'static str; 2] {
+        match self {
+            Self::OpenAi => ["role", "content"],
+            Self::ShareGpt => ["from", "value"],
+        }
+    }
+
+    fn speaker(self, role: &str) -> Option<Speaker> {
+        let role = match (self, role) {
+            (Self::ShareGpt, "human") => "user",
+            (Self::ShareGpt, "gpt" | "model" | "chatgpt") => "assistant",
+            (Self::ShareGpt, "observation") => "tool",
+            (_, other) => other,
+        };
+        Speaker::ALL.into_iter().find(|speaker| speaker.name() == role)
+    }
+
+    fn roles(self) -> String {
+        let own: &[&str] = if self == Self::ShareGpt { &["human", "gpt", "observation"] } else { &[] };
+        own.iter().copied().chain(Speaker::ALL.map(Speaker::name)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Images that turns show, in order: how many, and those that stand in the turns themselves.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// Parts of type `image` or `image_url`.
+    pub places: usize,
+    /// What they hold: all of them, or none.
+    pub images: Vec<Value>,
+}
+
+/// Reads a list of turns, and the images that they show.
 ///
-/// A turn is `{"role": …, "content": …}`, where the content is text, or a list of `{"type": "text", "text": …}` and
-/// `{"type": "image"}`. Image files are named in a column of their own, in the order of these parts.
-pub(super) fn turns(column: &str, value: &Value) -> Result<(Vec<Turn>, usize), RowsErrorKind> {
-    let mut shown = 0;
+/// A turn is `{"role": …, "content": …}`, where the content is text, or a list of `{"type": "text", "text": …}` and images:
+/// `{"type": "image"}` for the next image of the row's column, or `{"type": "image", "image": …}` or
+/// `{"type": "image_url", "image_url": {"url": …}}` with the image itself.
+pub(super) fn turns(column: &str, value: &Value, spelling: Spelling) -> Result<(Vec<Turn>, Shown), RowsErrorKind> {
+    let mut shown = Shown::default();
     let mut turns = Vec::new();
     let wrong = |message: String| RowsErrorKind::Message { column: column.to_owned(), message };
+    let [role_key, content_key] = spelling.keys();
     let list = value.as_array().ok_or_else(|| wrong("it must be a list of messages".into()))?;
     for (index, message) in list.iter().enumerate() {
         let at = |what: String| wrong(format!("message {}: {what}", index + 1));
-        let fields = message.as_object().ok_or_else(|| at("it must be an object with `role` and `content`".into()))?;
-        let known = |key: &str| matches!(key, "role" | "content");
+        let fields = message.as_object();
+        let fields = fields.ok_or_else(|| at(format!("it must be an object with `{role_key}` and `{content_key}`")))?;
+        let known = |key: &str| key == role_key || key == content_key;
         if let Some((key, _)) = fields.iter().find(|(key, value)| !known(key) && !value.is_null()) {
-            return Err(at(format!("`{key}` is not known; a message has `role` and `content`")));
+            return Err(at(format!("`{key}` is not known; a message has `{role_key}` and `{content_key}`")));
         }
-        let role = fields.get("role").and_then(Value::as_str).unwrap_or_default();
-        let role = Speaker::ALL.into_iter().find(|speaker| speaker.name() == role).ok_or_else(|| {
-            at(format!("`role` is `{role}`, and must be {}", Speaker::ALL.map(Speaker::name).join(", ")))
-        })?;
-        let content = fields.get("content").unwrap_or(&Value::Null);
-        let content = content_text(content, &mut shown).map_err(at)?;
+        let role = fields.get(role_key).and_then(Value::as_str).unwrap_or_default();
+        let role = spelling
+            .speaker(role)
+            .ok_or_else(|| at(format!("`{role_key}` is `{role}`, and must be {}", spelling.roles())))?;
+        let content = fields.get(content_key).unwrap_or(&Value::Null);
+        let content = content_text(content, content_key, &mut shown).map_err(at)?;
         turns.push(Turn { role, content });
+    }
+    if !shown.images.is_empty() && shown.images.len() != shown.places {
+        return Err(wrong(format!(
+            "{} of {} parts of type `image` hold their image; either all of them do, or none",
+            shown.images.len(),
+            shown.places
+        )));
     }
     Ok((turns, shown))
 }
 
-fn content_text(content: &Value, shown: &mut usize) -> Result<String, String> {
+fn content_text(content: &Value, key: &str, shown: &mut Shown) -> Result<String, String> {
     let parts = match content {
         Value::String(text) => return Ok(text.clone()),
         Value::Array(parts) => parts,
-        _ => return Err("`content` must be text or a list of parts".into()),
+        _ => return Err(format!("`{key}` must be text or a list of parts")),
     };
     let mut text = String::new();
-    let pictured = parts.iter().any(|part| part["type"] == "image");
+    let is_image = |part: &Value| part["type"] == "image" || part["type"] == "image_url";
+    let pictured = parts.iter().any(is_image);
     for part in parts {
         match part["type"].as_str() {
             Some("text") => {
@@ -90,13 +143,15 @@ fn content_text(content: &Value, shown: &mut usize) -> Result<String, String> {
                 }
                 text.push_str(said);
             }
-            Some("image") => {
-                if part.as_object().is_some_and(|part| part.len() > 1) {
-                    return Err(
-                        "a part of type `image` names its file; list the row's files in the column `images`".into()
-                    );
+            Some(kind @ ("image" | "image_url")) => {
+                let held = &part[kind];
+                let image = if held.is_object() && kind == "image_url" { &held["url"] } else { held };
+                if !image.is_null() {
+                    shown.images.push(image.clone());
+                } else if kind == "image_url" {
+                    return Err("a part of type `image_url` needs `image_url` with a `url`".into());
                 }
-                *shown += 1;
+                shown.places += 1;
                 text.push_str(IMAGE_PLACEHOLDER);
             }
             kind => {

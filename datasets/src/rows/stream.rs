@@ -48,7 +48,11 @@ pub fn stream(path: &Path, view: &RowsView) -> Result<Rows, RowsError> {
     let group = view.group_by.iter().map(|column| (column.clone(), "group_by".to_owned()));
     let unseen: BTreeMap<_, _> = mapped.chain(group).collect();
     let fields = FIELDS.iter().filter(|field| !view.columns.contains_key(**field)).map(|field| (*field).to_owned());
-    let wanted: BTreeSet<String> = fields.chain(unseen.keys().cloned()).collect();
+    let layout = view.layout.into_iter().flat_map(|layout| {
+        let named = FIELDS.iter().flat_map(move |field| layout.columns(field)).map(|column| (*column).to_owned());
+        named.chain(layout.extra_columns())
+    });
+    let wanted: BTreeSet<String> = fields.chain(unseen.keys().cloned()).chain(layout).collect();
     Ok(Rows {
         records: Records::of(source).only(wanted),
         view: view.clone(),

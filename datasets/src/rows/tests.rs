@@ -166,8 +166,8 @@ fn mistakes_in_chats_are_named() {
         "message 1: a part is of type `audio`, and must be `text` or `image`"
     );
     assert_eq!(
-        says(r#"{"role":"user","content":[{"type":"image","image":"a.png"}]}"#),
-        "message 1: a part of type `image` names its file; list the row's files in the column `images`"
+        says(r#"{"role":"user","content":[{"type":"image","image":"a.png"},{"type":"image"}]}"#),
+        "1 of 2 parts of type `image` hold their image; either all of them do, or none"
     );
     assert_eq!(
         says(r#"{"role":"user","content":""},{"role":"tool","content":""},{"role":"assistant","content":""}"#),

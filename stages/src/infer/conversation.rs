@@ -75,7 +75,7 @@ mod tests {
         talk.take_back();
         talk.show(Path::new("b.png"));
         let row = talk.ask("and that?");
-        assert_eq!(row.images, ["a.png", "b.png"].map(|name| Path::new(name).into()));
+        assert_eq!(row.images, ["a.png", "b.png"].map(|name| ImageSource::from(Path::new(name))));
         let said: Vec<_> = row.history.iter().map(|turn| (turn.role.name(), turn.content.as_str())).collect();
         assert_eq!(said, [("user", "<image>what is it?"), ("assistant", "a cat")]);
         assert_eq!((row.system.as_deref(), row.prompt.as_str()), (Some("be brief"), "<image>and that?"));

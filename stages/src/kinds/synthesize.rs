@@ -272,21 +272,14 @@ fn run(_params: &Params, _context: &mut StageContext<'_>) -> Result<(), StageErr
 #[cfg(feature = "compute")]
 fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
     use curricle_datasets::leak::Taken;
-    use curricle_datasets::{RowsView, rows, synth};
+    use curricle_datasets::{rows, synth};
 
     /// Rows between two reports.
     const REPORT_EVERY: usize = 100;
     let seed = context.seed() ^ params.salt.rotate_left(32);
     let mut taken = Taken::default();
     if let Some(exclude) = context.optional("exclude") {
-        let view = RowsView {
-            columns: exclude.view.columns.clone(),
-            answer_marker: exclude.view.answer_marker.clone(),
-            group_by: exclude.view.group_by.clone(),
-            splits: exclude.view.splits.clone(),
-            split: exclude.view.split.clone(),
-            limit: exclude.view.limit,
-        };
+        let view = crate::inputs::view(&exclude.view)?;
         let rows = rows::load(&exclude.path, &view)
             .map_err(|error| StageError::while_doing("reading the rows to exclude", error))?;
         taken.add(&rows);
