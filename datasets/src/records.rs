@@ -96,6 +96,15 @@ pub fn open(path: &Path) -> Result<Records, RowsError> {
     Ok(Records::of(Source::find(path, None)?))
 }
 
+/// How many rows the files of a source have, where they say so themselves: Parquet does.
+pub fn count(source: &Source) -> Result<Option<usize>, RowsError> {
+    let is_parquet = |file: &PathBuf| Format::named(file) == Some(Format::Parquet);
+    if source.files.is_empty() || !source.files.iter().all(is_parquet) {
+        return Ok(None);
+    }
+    source.files.iter().map(|file| parquet::count(file)).sum::<Result<usize, _>>().map(Some)
+}
+
 impl Records {
     /// The records of files that were found.
     pub fn of(source: Source) -> Self {

@@ -123,7 +123,7 @@ pub fn stats(rows: &[Row], processor: Option<&Processor>, looks: usize) -> Resul
             Err(error) => {
                 stats.broken_count += 1;
                 if stats.broken.len() < SHOWN {
-                    stats.broken.push(format!("{}: {error}", picture.display()));
+                    stats.broken.push(format!("{picture}: {error}"));
                 }
             }
         }

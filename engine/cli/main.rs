@@ -49,6 +49,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    #[cfg(feature = "rows")]
+    curricle_engine::rows::lend(curricle_stages::inputs::head);
     let paint = Paint::new(&cli);
     let exit = dispatch::call(&cli.verb, paint).unwrap_or_else(|failure| paint.failure(&failure));
     ExitCode::from(exit as u8)

@@ -17,6 +17,7 @@ pub mod lock;
 pub mod plan;
 pub mod recipe;
 pub mod report;
+pub mod rows;
 pub mod stage;
 pub mod store;
 mod vary;

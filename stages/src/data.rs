@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use curricle_datasets::Processor;
+use curricle_datasets::image::ImageSource;
 pub use curricle_datasets::stats::{Spread, Stats};
+use curricle_datasets::{Processor, Row, RowsError};
 use curricle_engine::stage::{DataView, StageError};
 use serde_json::Value;
 
@@ -14,9 +15,15 @@ use crate::inputs;
 /// # Errors
 /// Rows that can't be read.
 pub fn sample(path: &Path, view: &DataView, n: usize) -> Result<Vec<Value>, StageError> {
-    let rows = inputs::load(path, view)?;
-    let value = |row| serde_json::to_value(row).map_err(|error| StageError::Failed(error.to_string()));
-    rows.iter().take(n).map(value).collect()
+    let rows = inputs::stream(path, view)?;
+    let failed = |error: &dyn std::fmt::Display| StageError::Failed(error.to_string());
+    let value = |row: Result<Row, RowsError>| {
+        let mut row = row.map_err(|error| failed(&error))?;
+        // A name says more of an image than its bytes do.
+        row.images.iter_mut().for_each(|image| *image = ImageSource::Path(image.to_string().into()));
+        serde_json::to_value(row).map_err(|error| failed(&error))
+    };
+    rows.take(n).map(value).collect()
 }
 
 /// Counts the rows of a set, with the tokenizer of a model's folder where one is given. Opens at most `looks` images.

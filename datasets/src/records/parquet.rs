@@ -82,6 +82,14 @@ impl Rows {
     }
 }
 
+/// How many rows a file says it has.
+pub(super) fn count(path: &Path) -> Result<usize, RowsError> {
+    let file = crate::fs::open(path).map_err(|error| RowsError::new(path, None, RowsErrorKind::Io(error)))?;
+    let reader =
+        guarded(|| SerializedFileReader::new(file)).map_err(|error| RowsError::new(path, None, kind(&error)))?;
+    Ok(usize::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or(0))
+}
+
 impl Iterator for Rows {
     type Item = Result<Record, RowsError>;
 

@@ -19,7 +19,7 @@ pub(super) fn missing(field: &str, column: &str, record: &Record) -> RowsErrorKi
         field: field.into(),
         column: column.into(),
         present: record.columns.keys().map(|key| format!("`{key}`")).collect(),
-        fits: if field == "prompt" { Layout::fitting(&record.columns) } else { Vec::new() },
+        fits: if matches!(field, "prompt" | "messages") { Layout::fitting(&record.columns) } else { Vec::new() },
     }
 }
 

@@ -136,7 +136,7 @@ impl Rows {
     fn place(&mut self, record: &Record, image: &mut ImageSource) -> Result<(), RowsErrorKind> {
         let ImageSource::Path(path) = image else { return Ok(()) };
         let format = Format::named(&record.file).unwrap_or(Format::Json);
-        if format != Format::Json && !self.records.source().path.is_dir() {
+        if format != Format::Json && !self.view.confined && !self.records.source().path.is_dir() {
             return Err(RowsErrorKind::ImageBeside { path: path.clone(), format });
         }
         let inside = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));

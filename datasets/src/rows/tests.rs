@@ -1,3 +1,8 @@
+//! Rows from records: fields, layouts, images.
+
+mod images;
+mod layouts;
+
 use super::*;
 use crate::jsonl;
 

@@ -1,14 +1,15 @@
 //! A model's folder or a file of rows → what is [`Extent`] of it, from headers and the beginning of the file. Knows the
 //! names of the fields, and refuses to read more than a little.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::picture;
-use crate::fs;
+use crate::recipe::Layout;
 use crate::stage::{ArtifactKind, DataView, Extent, Length, rough_tokens};
+use crate::{fs, rows};
 
 /// Bytes of a file of rows that are read; of a longer one the rest is taken to be like them.
 const SAMPLE: u64 = 1 << 20;
@@ -58,27 +59,19 @@ fn model(folder: &Path) -> Extent {
 }
 
 fn rows(path: &Path, view: &DataView) -> Option<Extent> {
-    let file = file_of_rows(path)?;
-    let (bytes, whole) = fs::head(&file, SAMPLE).ok()?;
-    let size = fs::stamp(&file).ok()?.size;
-    let text = String::from_utf8_lossy(&bytes);
-    // The last line of a part may be cut.
-    let end = if whole { text.len() } else { text.rfind('\n')? };
-    let text = &text[..end];
+    let head = rows::head(path, view.files.as_deref(), SAMPLE).ok()??;
     let share = view.split.as_ref().and_then(|split| view.splits.get(split)).copied().unwrap_or(1.0);
     // A limit counts rows of the split.
     let most = view.limit.map_or(usize::MAX, |limit| (limit as f64 / share).ceil() as usize);
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let all = lines.clone().count() as f64 * if whole { 1.0 } else { size as f64 / text.len().max(1) as f64 };
-    let folder = file.parent().unwrap_or(Path::new("."));
+    let all = head.total;
     let mut seen = Seen::default();
-    for row in lines.take(most).filter_map(|line| serde_json::from_str::<Map<String, Value>>(line).ok()) {
-        seen.add(&row, view, folder);
+    for row in head.rows.iter().take(most) {
+        seen.add(row, view, &head.folder);
     }
     let count = seen.prompts.len() as f64;
     let (prompt, example) = (Length::of(seen.prompts)?, Length::of(seen.examples)?);
     Some(Extent {
-        rows: Some((all * share).round().min(view.limit.map_or(f64::INFINITY, |limit| limit as f64))),
+        rows: all.map(|all| (all * share).round().min(view.limit.map_or(f64::INFINITY, |limit| limit as f64))),
         prompt: Some(prompt),
         // Long answers need not follow long prompts: together they are as long as whole rows.
         answer: Some(example.minus(prompt)),
@@ -100,12 +93,19 @@ struct Seen {
 
 impl Seen {
     fn add(&mut self, row: &Map<String, Value>, view: &DataView, folder: &Path) {
-        let field = |name: &str| row.get(view.columns.get(name).map_or(name, String::as_str));
+        let field = |name: &str| {
+            let columns = view.columns_of(name);
+            columns.iter().filter_map(|column| row.get(*column)).find(|value| !value.is_null())
+        };
         let tokens = |name: &str| field(name).map_or(0.0, tokens_of);
         let (mut prompt, mut answer) = (tokens("prompt") + tokens("system") + tokens("choices"), tokens("response"));
+        if view.layout.as_deref() == Some("alpaca") {
+            prompt += tokens("input");
+        }
         if answer == 0.0 {
             let (reasoning, given) = (tokens("reasoning"), tokens("answer"));
-            answer = match (reasoning > 0.0 || view.answer_marker.is_some(), given > 0.0) {
+            let gsm8k = view.layout.as_deref().and_then(Layout::named).is_some_and(|layout| layout.marker().is_some());
+            answer = match (reasoning > 0.0 || view.answer_marker.is_some() || gsm8k, given > 0.0) {
                 (_, false) => 0.0,
                 (true, true) => reasoning + given + THINKING,
                 (false, true) => given + BOXED,
@@ -114,15 +114,16 @@ impl Seen {
         if prompt == 0.0 {
             let turns = field("messages").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
             let (last, before) = turns.split_last().map_or((None, turns), |(last, before)| (Some(last), before));
-            let of = |turn: &Value| turn.get("content").map_or(0.0, tokens_of);
+            let of = |turn: &Value| turn.get("content").or_else(|| turn.get("value")).map_or(0.0, tokens_of);
             prompt = before.iter().map(of).sum();
             answer = last.map_or(0.0, of);
         }
         self.prompts.push(prompt);
         self.examples.push(prompt + answer);
-        for image in names(field("images")) {
+        for image in images(field("images")) {
             self.images += 1.0;
             if self.pixels.len() < IMAGES
+                && let Some(image) = image.as_str().or_else(|| image.get("path")?.as_str())
                 && let Ok((bytes, _)) = fs::head(&folder.join(image), picture::ENOUGH)
                 && let Some((width, height)) = picture::size(&bytes)
             {
@@ -143,21 +144,11 @@ fn tokens_of(value: &Value) -> f64 {
     }
 }
 
-fn names(images: Option<&Value>) -> Vec<&str> {
-    match images {
-        Some(Value::String(name)) => vec![name],
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
+/// One image or several. Of those that came with the row only the number is known.
+fn images(field: Option<&Value>) -> &[Value] {
+    match field {
+        None | Some(Value::Null) => &[],
+        Some(Value::Array(several)) => several,
+        Some(one) => std::slice::from_ref(one),
     }
-}
-
-/// The file of rows of a folder: `rows.jsonl`, or else the only JSONL file.
-fn file_of_rows(path: &Path) -> Option<PathBuf> {
-    if !fs::is_dir(path) {
-        return fs::exists(path).then(|| path.to_owned());
-    }
-    let is_jsonl = |name: &String| Path::new(name).extension().is_some_and(|extension| extension == "jsonl");
-    let names: Vec<_> = fs::list(path).ok()?.into_iter().filter(is_jsonl).collect();
-    let only = names.first().filter(|_| names.len() == 1);
-    names.iter().find(|name| *name == "rows.jsonl").or(only).map(|name| path.join(name))
 }

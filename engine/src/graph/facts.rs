@@ -25,7 +25,7 @@ use crate::stage::{DataView, Fact, Said, Tokenizer};
 #[derive(Default)]
 pub(super) struct Seen {
     tokenizers: Once<Result<Arc<Tokenizer>, String>>,
-    rows: Once<Option<data::Head>>,
+    rows: Once<data::First>,
 }
 
 struct Once<T>(RefCell<BTreeMap<PathBuf, Rc<T>>>);

@@ -84,8 +84,7 @@ impl Planner<'_> {
                     InputIdentity::Stage { key: self.steps[stage.index()].key, port: port.clone() }
                 }
                 Origin::File { path, view } if fs::exists(path) => {
-                    let images = view.columns.get("images").map_or("images", String::as_str);
-                    InputIdentity::File { digest: digests.of(path, images)?, view: view.clone() }
+                    InputIdentity::File { digest: digests.of(path, view)?, view: view.clone() }
                 }
                 Origin::File { path, view } => {
                     let source = path.display().to_string();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::read::{ROW_FIELDS, Reader};
 use super::source::{At, Span};
 use super::tree::{Node, Table};
-use super::{Fields, Location, assume};
+use super::{Fields, LAYOUTS, Layout, Location, assume};
 use crate::diagnostic::{Diagnostic, suggest};
 use crate::hub::{HubName, NameError, RepoKind};
 use crate::stage::{
@@ -35,7 +35,7 @@ pub(crate) struct DataEntry {
     pub source: Option<At<Location>>,
     /// How to read its rows; no split taken yet.
     pub view: DataView,
-    /// Where the columns of `columns`, the shares of `splits`, `group_by` and `limit` were written.
+    /// Where the layout, the columns of `columns`, the shares of `splits`, `group_by` and `limit` were written.
     pub places: Places,
     /// May it be trained on?
     pub role: At<Role>,
@@ -54,6 +54,8 @@ pub(crate) struct Places {
     pub columns: BTreeMap<String, Span>,
     /// Value of each `splits` key.
     pub splits: BTreeMap<String, Span>,
+    /// Value of `layout`.
+    pub layout: Option<Span>,
     /// Value of `group_by`.
     pub group_by: Option<Span>,
     /// Value of `limit`.
@@ -114,6 +116,7 @@ impl Reader<'_> {
         let mut fields = Fields::new(table, title.as_str(), &mut self.mistakes);
         let source = fields.string("source");
         let revision = fields.string("revision").map(|at| at.value);
+        let (layout, files) = (fields.string("layout"), fields.string("files").map(|at| at.value));
         let columns = fields.table("columns");
         let splits = fields.table("splits");
         let assumed = fields.table("assume").map(|at| at.value);
@@ -124,7 +127,13 @@ impl Reader<'_> {
         let licence = fields.string("licence");
         let waive = fields.table("waive");
         fields.finish();
+        if let Some(at) = layout.as_ref().filter(|at| Layout::named(&at.value).is_none()) {
+            let help = suggest(&at.value, "layouts", LAYOUTS.map(|layout| layout.name));
+            let message = format!("there is no layout `{}`", at.value);
+            self.mistakes.push(Diagnostic::error("wrong-type", message).at(at.span, "unknown").help(help));
+        }
         let mut places = Places {
+            layout: layout.as_ref().map(|at| at.span),
             group_by: group_by.as_ref().map(|at| at.span),
             limit: limit.as_ref().map(|at| at.span),
             ..Places::default()
@@ -135,6 +144,8 @@ impl Reader<'_> {
             self.mistakes.push(Diagnostic::error("rows", message).at(at.span, "").help(help));
         }
         let mut view = DataView {
+            layout: layout.map(|at| at.value),
+            files,
             answer_marker,
             group_by: group_by.map(|at| at.value),
             limit: limit.map(|at| at.value),
@@ -160,6 +171,8 @@ impl Reader<'_> {
         let waive = waive.map(|waive| self.waived(&title, waive.value)).unwrap_or_default();
         let role = self.role(role, name.span);
         let source = self.location(&title, &name, table, source, revision, part);
+        // Who wrote such rows knows nothing of this machine's files.
+        view.confined = source.as_ref().is_some_and(|at| matches!(at.value, Location::Hub(_)));
         DataEntry { name, source, view, places, role, waive, assume, extent }
     }
 

@@ -9,6 +9,7 @@ mod fields;
 mod format;
 mod gate;
 mod interpolate;
+mod layout;
 mod read;
 mod scale;
 mod schema;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 pub use config::{Config, Line};
 pub use format::format;
+pub use layout::{LAYOUTS, Layout};
 pub use read::ROW_FIELDS;
 pub use schema::schema;
 pub use source::{At, Position, Source, SourceId, Sources, Span};

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::SCHEMA;
+use super::{LAYOUTS, SCHEMA};
 use crate::stage::AnyKind;
 
 /// Where the schema of this format is published.
@@ -143,6 +143,11 @@ fn data() -> Value {
                 "description": "File, folder or pattern (`main/train-*.parquet`) in the repository on the hub; all of it if left out.",
             },
             "licence": { "type": "string", "description": "As the hub spells it: `apache-2.0`, `cc-by-nc-4.0`." },
+            "layout": {
+                "enum": LAYOUTS.map(|layout| layout.name),
+                "description": "How the data set names and writes its columns; `columns` wins over it.",
+            },
+            "files": { "type": "string", "description": "Which files of a folder hold the rows: `train-*`, `data/test-*.parquet`." },
             "columns": {
                 "type": "object", "additionalProperties": { "type": "string" },
                 "description": "Field of a row = column of the file.",

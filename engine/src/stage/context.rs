@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::types::ArtifactType;
 use crate::exec::StageEvent;
+use crate::recipe::Layout;
 
 /// Settings that may change how fast a stage runs, never what it computes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,12 @@ impl Default for Runtime {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DataView {
+    /// How the data set names and writes its columns; `columns` wins over it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<String>,
+    /// Which files of a folder hold the rows: `train-*`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<String>,
     /// Row field → column of the file: `prompt = "problem"`.
     pub columns: BTreeMap<String, String>,
     /// Text that separates written reasoning from the final answer inside the answer column (GSM8K: `####`).
@@ -52,6 +59,20 @@ pub struct DataView {
     pub split: Option<String>,
     /// Takes at most this many rows.
     pub limit: Option<usize>,
+    /// The rows come from elsewhere: they may name no image outside their folder.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub confined: bool,
+}
+
+impl DataView {
+    /// Columns that may hold a field, the likeliest first.
+    pub fn columns_of<'a>(&'a self, field: &'a str) -> Vec<&'a str> {
+        if let Some(column) = self.columns.get(field) {
+            return vec![column];
+        }
+        let named = self.layout.as_deref().and_then(Layout::named).map_or(&[][..], |layout| layout.columns(field));
+        if named.is_empty() { vec![field] } else { named.to_vec() }
+    }
 }
 
 /// One connected input.

@@ -1,15 +1,15 @@
 //! A file of rows → its type: the columns of its first rows, and everything where the file is small enough to be read whole.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::{Outside, Seen, origin, settle, unseen, unverified};
 use crate::diagnostic::{Diagnostic, Severity, suggest};
-use crate::fs;
 use crate::hub::Held;
-use crate::recipe::{DataEntry, ROW_FIELDS, Span};
+use crate::recipe::{DataEntry, Layout, ROW_FIELDS, Span};
+use crate::rows::{self, Head};
 use crate::stage::{Answers, DataType, DataView, Fact, Said};
 
 /// What is read of a file of rows, in bytes.
@@ -30,10 +30,19 @@ pub(in super::super) fn data(
             mistakes.push(unverified(&title, source.span, unseen(&source.value), entry.assumes()));
             entry.assume.clone()
         }
-        Some(path) => match disk.rows.get(path, Head::read).as_ref() {
-            Some(head) => Rows { entry, title: &title, span: source.span, head }.read(mistakes),
-            None => entry.assume.clone(),
-        },
+        Some(path) => {
+            let files = entry.view.files.as_deref();
+            let look = |_: &Path| rows::head(path, files, HEAD);
+            match disk.rows.get(&path.join(files.unwrap_or_default()), look).as_ref() {
+                Ok(Some(head)) => Rows { entry, title: &title, span: source.span, head }.read(mistakes),
+                Ok(None) => entry.assume.clone(),
+                Err(why) => {
+                    let message = format!("`{title}` can't be read");
+                    mistakes.push(Diagnostic::error("rows", message).at(source.span, "named here").help(why.clone()));
+                    entry.assume.clone()
+                }
+            }
+        }
     };
     ty.role = entry.role.value;
     if let (Some(column), Some(span)) = (&entry.view.group_by, entry.places.group_by) {
@@ -48,34 +57,16 @@ pub(in super::super) fn data(
     Some(Outside { origin: place, ty })
 }
 
-/// The first rows of a file.
-pub(super) struct Head {
-    rows: Vec<Map<String, Value>>,
-    /// Are they all rows?
-    whole: bool,
-}
+/// The first rows, or why there are none.
+pub(super) type First = Result<Option<Head>, String>;
 
 impl Head {
-    /// None where no row can be seen: another format, or a first row that is too long.
-    fn read(path: &Path) -> Option<Self> {
-        let file = if fs::is_dir(path) { only_file(path)? } else { path.to_owned() };
-        let (mut bytes, whole) = fs::head(&file, HEAD).ok()?;
-        if !whole {
-            bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n')?);
-        }
-        let text = String::from_utf8(bytes).ok()?;
-        let text = text.trim_start_matches('\u{feff}').trim();
-        if text.starts_with('[') {
-            let rows = if whole { serde_json::from_str(text).ok()? } else { return None };
-            return Some(Self { rows, whole });
-        }
-        let lines = text.lines().filter(|line| !line.trim().is_empty());
-        let rows: Option<Vec<_>> = lines.map(|line| serde_json::from_str(line).ok()).collect();
-        rows.map(|rows| Self { rows, whole })
-    }
-
     fn column<'a>(&'a self, column: &'a str) -> impl Iterator<Item = &'a Value> {
         self.rows.iter().filter_map(move |row| row.get(column)).filter(|value| !value.is_null())
+    }
+
+    fn has(&self, column: &str) -> bool {
+        self.rows.iter().any(|row| row.contains_key(column))
     }
 
     /// `its 2 rows`, or `its first 40 rows`.
@@ -84,19 +75,6 @@ impl Head {
         let count = self.rows.len();
         if count == 1 { format!("its {first}row") } else { format!("its {first}{count} rows") }
     }
-}
-
-/// The file of rows in a folder: `rows.jsonl`, or the only `.jsonl`, or else the only `.json`.
-fn only_file(folder: &Path) -> Option<PathBuf> {
-    let names = fs::list(folder).ok()?;
-    if names.iter().any(|name| name == "rows.jsonl") {
-        return Some(folder.join("rows.jsonl"));
-    }
-    ["jsonl", "json"].iter().find_map(|wanted| {
-        let is = |name: &&String| Path::new(name).extension().is_some_and(|extension| extension == *wanted);
-        let mut found = names.iter().filter(is);
-        found.next().filter(|_| found.next().is_none()).map(|name| folder.join(name))
-    })
 }
 
 /// Rows that can be seen, read as an entry says.
@@ -117,7 +95,10 @@ impl Rows<'_> {
             mistakes.push(Diagnostic::error("rows", message).at(self.span, "an empty file").help(help));
             return assumed;
         }
-        let missing = self.check_columns(mistakes);
+        let known = mistakes.len();
+        self.check_layout(mistakes);
+        self.check_columns(mistakes);
+        let missing = mistakes.len() > known;
         let columns = self.columns();
         // Rows without images may follow one with images, and the other way round: only presence says something.
         let images = columns.contains("images").then_some(true).or(self.head.whole.then_some(false));
@@ -161,17 +142,37 @@ impl Rows<'_> {
     }
 
     fn column<'a>(&'a self, field: &'a str) -> &'a str {
-        self.entry.view.columns.get(field).map_or(field, String::as_str)
+        let columns = self.entry.view.columns_of(field);
+        columns.iter().find(|column| self.head.column(column).next().is_some()).copied().unwrap_or(columns[0])
     }
 
-    /// Reports columns that the recipe names and no row has; is there one?
-    fn check_columns(&self, mistakes: &mut Vec<Diagnostic>) -> bool {
-        let known = mistakes.len();
+    fn layout(&self) -> Option<&'static Layout> {
+        Layout::named(self.entry.view.layout.as_deref()?)
+    }
+
+    /// Reports a layout whose questions no row has.
+    fn check_layout(&self, mistakes: &mut Vec<Diagnostic>) {
+        let (Some(layout), Some(span)) = (self.layout(), self.entry.places.layout) else { return };
+        let asked = if matches!(layout.name, "sharegpt" | "messages") { "messages" } else { "prompt" };
+        let columns = self.entry.view.columns_of(asked);
+        if columns.iter().any(|column| self.head.has(column)) {
+            return;
+        }
+        let names: BTreeSet<&str> = self.head.rows.iter().flat_map(Map::keys).map(String::as_str).collect();
+        let message = format!("`{}` has no column `{}`, where layout `{}` has it", self.title, columns[0], layout.name);
+        let names = names.into_iter().collect::<Vec<_>>().join("`, `");
+        let help = format!("it has `{names}`; name another layout, or the column: `columns = {{ {asked} = \"…\" }}`");
+        let mistake = Diagnostic::error("column", message).at(span, "named here");
+        mistakes.push(mistake.at(self.span, format!("not in {}", self.head.name())).help(help));
+    }
+
+    /// Reports columns that the recipe names and no row has.
+    fn check_columns(&self, mistakes: &mut Vec<Diagnostic>) {
         let (view, places) = (&self.entry.view, &self.entry.places);
         let mapped = view.columns.iter().filter_map(|(field, column)| Some((column, *places.columns.get(field)?)));
         let grouped = view.group_by.as_ref().zip(places.group_by);
         for (column, span) in mapped.chain(grouped) {
-            if self.head.rows.iter().any(|row| row.contains_key(column)) {
+            if self.head.has(column) {
                 continue;
             }
             let names: BTreeSet<&str> = self.head.rows.iter().flat_map(Map::keys).map(String::as_str).collect();
@@ -183,7 +184,6 @@ impl Rows<'_> {
             let label = format!("not in {}", self.head.name());
             mistakes.push(Diagnostic { severity, ..missing }.at(self.span, label).help(help));
         }
-        mistakes.len() > known
     }
 
     /// A field counts as present where a row has it.
@@ -194,23 +194,39 @@ impl Rows<'_> {
         };
         let present = |field: &&str| self.head.column(self.column(field)).any(filled);
         let mut columns: BTreeSet<String> = ROW_FIELDS.into_iter().filter(present).map(str::to_owned).collect();
-        if self.entry.view.answer_marker.is_some() {
+        if self.marker().is_some() {
             columns.insert("reasoning".into());
+        }
+        if self.layout().is_some_and(Layout::is_choice) && self.head.has("A") && self.head.has("B") {
+            columns.insert("choices".into());
         }
         // A whole chat holds its prompt, and its answer where the assistant has the last word.
         if columns.remove("messages") {
             columns.insert("prompt".into());
-            let last = |chat: &Value| Some(chat.as_array()?.last()?["role"] == "assistant");
-            if self.head.column(self.column("messages")).any(|chat| last(chat).unwrap_or(false)) {
+            let answers = |turn: &Value| turn["role"] == "assistant" || turn["from"] == "gpt";
+            let last = |chat: &Value| Some(answers(chat.as_array()?.last()?));
+            let chats = || self.head.column(self.column("messages"));
+            if chats().any(|chat| last(chat).unwrap_or(false)) {
                 columns.insert("response".into());
+            }
+            if chats().any(shows_images) {
+                columns.insert("images".into());
             }
         }
         columns
     }
 
+    /// Text between reasoning and answer.
+    fn marker(&self) -> Option<&str> {
+        self.entry.view.answer_marker.as_deref().or_else(|| self.layout()?.marker())
+    }
+
     /// What the answers have in common.
     fn answers(&self) -> Option<Answers> {
-        let marker = self.entry.view.answer_marker.as_deref();
+        if self.layout().is_some_and(Layout::is_choice) {
+            return Some(Answers::Letter);
+        }
+        let marker = self.marker();
         let mut kinds = self.head.column(self.column("answer")).map(|answer| match answer {
             Value::Number(_) => Answers::Number,
             Value::String(text) => {
@@ -222,6 +238,13 @@ impl Rows<'_> {
         let first = kinds.next()?;
         Some(if kinds.all(|kind| kind == first) { first } else { Answers::Mixed })
     }
+}
+
+/// Does a chat hold parts that are images?
+fn shows_images(chat: &Value) -> bool {
+    let turns = chat.as_array().into_iter().flatten();
+    let mut parts = turns.filter_map(|turn| turn["content"].as_array()).flatten();
+    parts.any(|part| part["type"] == "image" || part["type"] == "image_url")
 }
 
 /// Anything with a digit, or in formulas, may be worth a number.
