@@ -5,7 +5,6 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +104,6 @@ pub fn failed(what: &'static str, path: &Path, source: std::io::Error) -> FsErro
 pub struct Scratch {
     file: File,
     folder: PathBuf,
-    end: Mutex<u64>,
 }
 
 impl Scratch {
@@ -118,20 +116,16 @@ impl Scratch {
         let file = File::options().read(true).write(true).create_new(true).open(&path);
         let file = file.map_err(|source| FsError { what: "create", path: path.clone(), source })?;
         std::fs::remove_file(&path).map_err(|source| FsError { what: "unlink", path, source })?;
-        Ok(Self { file, folder, end: Mutex::new(0) })
+        Ok(Self { file, folder })
     }
 
-    /// Adds bytes, and says where they begin.
-    pub fn append(&self, bytes: &[u8]) -> Result<u64, FsError> {
-        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = *end;
+    /// Writes bytes at a place.
+    pub fn write(&self, start: u64, bytes: &[u8]) -> Result<(), FsError> {
         let written = self.file.write_all_at(bytes, start);
-        written.map_err(|source| failed("write a scratch file in", &self.folder, source))?;
-        *end += bytes.len() as u64;
-        Ok(start)
+        written.map_err(|source| failed("write a scratch file in", &self.folder, source))
     }
 
-    /// Bytes that were added.
+    /// Bytes that were written.
     pub fn read(&self, start: u64, length: usize) -> Result<Vec<u8>, FsError> {
         let mut bytes = vec![0; length];
         let read = self.file.read_exact_at(&mut bytes, start);

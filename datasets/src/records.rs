@@ -169,10 +169,10 @@ fn open_file(path: &Path, wanted: &Wanted) -> Result<Open, RowsError> {
     match (is, named) {
         (None, Some(Format::Parquet)) => Err(fail(RowsErrorKind::NotParquet)),
         (Some(Format::Parquet), None | Some(Format::Parquet)) => {
-            Ok(Box::new(parquet::Rows::new(opened, file, wanted.clone())?))
+            Ok(Box::new(parquet::Rows::new(opened, file, wanted)?))
         }
         (Some(Format::Parquet), Some(named)) => Err(fail(RowsErrorKind::Misnamed(named))),
-        (Some(Format::Csv), _) => Ok(Box::new(csv::Rows::new(opened, file, wanted.clone())?)),
+        (Some(Format::Csv), _) => Ok(Box::new(csv::Rows::new(opened, file, wanted)?)),
         _ => Ok(Box::new(json::Rows::new(opened, file, wanted.clone())?)),
     }
 }

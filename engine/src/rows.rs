@@ -1,6 +1,7 @@
 //! A file or folder of rows → its first rows, for what has to be known before anything runs. One file of JSON is read here;
 //! shards and other formats by a reader that the program lends, because this crate refuses to know how they are stored.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -70,7 +71,7 @@ fn only_file(folder: &Path) -> Option<PathBuf> {
     }
     let of = |wanted: &[&str]| -> Vec<&String> {
         let ends = |name: &&String| {
-            let extension = Path::new(name).extension().map(|extension| extension.to_ascii_lowercase());
+            let extension = Path::new(name).extension().map(OsStr::to_ascii_lowercase);
             extension.is_some_and(|extension| wanted.iter().any(|wanted| extension == *wanted))
         };
         names.iter().filter(ends).collect()

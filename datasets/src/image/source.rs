@@ -88,7 +88,7 @@ pub(crate) fn decoded(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
         bare = text.split_ascii_whitespace().collect();
         text = &bare;
     }
-    let engine = if text.ends_with('=') || text.len() % 4 == 0 { &STANDARD } else { &STANDARD_NO_PAD };
+    let engine = if text.ends_with('=') || text.len().is_multiple_of(4) { &STANDARD } else { &STANDARD_NO_PAD };
     engine.decode(text)
 }
 
@@ -114,24 +114,24 @@ impl Embedded {
     }
 
     /// Bytes that are held in memory.
-    pub(crate) fn in_memory(&self) -> usize {
+    fn in_memory(&self) -> usize {
         match &self.held {
             Held::Memory(bytes) => bytes.len(),
             Held::Scratch { .. } => 0,
         }
     }
 
-    /// Moves the bytes from memory to a scratch file.
-    pub(crate) fn move_to(&mut self, scratch: &Arc<Scratch>) -> Result<(), FsError> {
+    /// Moves the bytes from memory to a place in a scratch file.
+    fn move_to(&mut self, scratch: &Arc<Scratch>, start: u64) -> Result<(), FsError> {
         if let Held::Memory(bytes) = &self.held {
-            let (start, length) = (scratch.append(bytes)?, bytes.len());
-            self.held = Held::Scratch { scratch: Arc::clone(scratch), start, length };
+            scratch.write(start, bytes)?;
+            self.held = Held::Scratch { scratch: Arc::clone(scratch), start, length: bytes.len() };
         }
         Ok(())
     }
 
     /// Shares the bytes of an equal image.
-    pub(crate) fn share(&mut self, other: &Self) {
+    fn share(&mut self, other: &Self) {
         debug_assert_eq!(self.digest, other.digest);
         self.held = other.held.clone();
     }
@@ -230,6 +230,8 @@ pub(crate) struct Keeper {
     known: BTreeMap<[u8; 32], Embedded>,
     in_memory: usize,
     scratch: Option<Arc<Scratch>>,
+    /// Bytes in the scratch file.
+    end: u64,
 }
 
 /// Bytes of embedded images that loaded rows hold in memory.
@@ -245,12 +247,14 @@ impl Keeper {
         }
         self.in_memory += embedded.in_memory();
         if self.in_memory > MOST_IN_MEMORY {
-            self.in_memory -= embedded.in_memory();
+            let length = embedded.in_memory();
+            self.in_memory -= length;
             let scratch = match &self.scratch {
                 Some(scratch) => scratch,
                 None => self.scratch.insert(Arc::new(Scratch::new()?)),
             };
-            embedded.move_to(scratch)?;
+            embedded.move_to(scratch, self.end)?;
+            self.end += length as u64;
         }
         self.known.insert(embedded.digest, embedded.clone());
         Ok(())

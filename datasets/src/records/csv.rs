@@ -46,7 +46,7 @@ struct Metered {
 impl Read for Metered {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(bytes)?;
-        let quotes = bytes[..read].iter().filter(|byte| **byte == b'"').count();
+        let quotes = bytes[..read].iter().map(|byte| usize::from(*byte == b'"')).sum::<usize>();
         self.meter.quotes.fetch_add(quotes, Ordering::Relaxed);
         if self.meter.since.fetch_add(read, Ordering::Relaxed) > MOST_BYTES + BUFFER {
             return Err(io::ErrorKind::FileTooLarge.into());
@@ -56,7 +56,7 @@ impl Read for Metered {
 }
 
 impl Rows {
-    pub(super) fn new(file: File, path: Arc<Path>, wanted: Wanted) -> Result<Self, RowsError> {
+    pub(super) fn new(file: File, path: Arc<Path>, wanted: &Wanted) -> Result<Self, RowsError> {
         let tabs = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
         let meter = Arc::new(Meter::default());
         let metered = Metered { file, meter: Arc::clone(&meter) };
@@ -116,10 +116,8 @@ impl Rows {
         self.spread = last.contains(&b'\n').then_some(line);
         let mut columns = Map::new();
         for ((column, wanted), value) in self.header.iter().zip(&self.record) {
-            let value = match *wanted && !value.is_empty() {
-                true => Value::String(text(value).map_err(at)?.to_owned()),
-                false => Value::Null,
-            };
+            let is_read = *wanted && !value.is_empty();
+            let value = if is_read { Value::String(text(value).map_err(at)?.to_owned()) } else { Value::Null };
             columns.insert(column.clone(), value);
         }
         Ok(Some(Record { file: Arc::clone(&self.file), line, columns }))

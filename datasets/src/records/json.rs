@@ -63,7 +63,7 @@ impl<R: BufRead> Rows<R> {
                 return Ok(None);
             }
             let blank = bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-            self.line += bytes[..blank].iter().filter(|byte| **byte == b'\n').count();
+            self.line += bytes[..blank].iter().map(|byte| usize::from(*byte == b'\n')).sum::<usize>();
             let first = bytes.get(blank).copied();
             self.input.consume(blank);
             if first.is_some() {

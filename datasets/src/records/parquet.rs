@@ -40,7 +40,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn new(file: File, path: Arc<Path>, wanted: Wanted) -> Result<Self, RowsError> {
+    pub(super) fn new(file: File, path: Arc<Path>, wanted: &Wanted) -> Result<Self, RowsError> {
         let fail = |error| RowsError::new(&path, None, kind(&error));
         let reader = guarded(|| SerializedFileReader::new(file)).map_err(fail)?;
         let root = reader.metadata().file_metadata().schema().clone();

@@ -14,7 +14,7 @@ pub struct RowsError {
     /// Line of a JSONL or CSV file, item of an array, or row of a Parquet file; from 1.
     pub line: Option<usize>,
     /// What is wrong.
-    pub kind: RowsErrorKind,
+    pub kind: Box<RowsErrorKind>,
 }
 
 /// What is wrong with a file of rows; every message ends with what to do about it.
@@ -242,6 +242,6 @@ fn suggestion(fits: &[&str]) -> String {
 
 impl RowsError {
     pub(crate) fn new(file: &Path, line: Option<usize>, kind: RowsErrorKind) -> Self {
-        Self { file: file.to_owned(), line, kind }
+        Self { file: file.to_owned(), line, kind: Box::new(kind) }
     }
 }

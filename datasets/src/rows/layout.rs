@@ -3,9 +3,9 @@
 //!
 //! | layout | columns | as in |
 //! | --- | --- | --- |
-//! | `easyr1` | `problem`, `answer`, `images`; `<image>` where an image stands | EasyR1, and the sets of ReVisual-R1 |
-//! | `sharegpt` | `conversations` of `from` and `value`; `image` or `images` | ShareGPT, LLaVA, LLaMA-Factory |
-//! | `messages` | `messages` of `role` and `content`, which may hold `image` and `image_url` parts | OpenAI |
+//! | `easyr1` | `problem`, `answer`, `images`; `<image>` where an image stands | `EasyR1`, and the sets of ReVisual-R1 |
+//! | `sharegpt` | `conversations` of `from` and `value`; `image` or `images` | `ShareGPT`, `LLaVA`, LLaMA-Factory |
+//! | `messages` | `messages` of `role` and `content`, which may hold `image` and `image_url` parts | `OpenAI` |
 //! | `alpaca` | `instruction`, `input`, `output`, `system`, `history` of pairs | Stanford Alpaca, LLaMA-Factory |
 //! | `gsm8k` | `question`, `answer` with `####` before the final answer | GSM8K |
 //! | `choice-letter` | `question`, options, `answer` as `B` | MMLU-like sets |
@@ -95,13 +95,12 @@ impl Layout {
     pub fn columns(self, field: &str) -> &'static [&'static str] {
         match (self, field) {
             (Self::EasyR1, "prompt") => &["problem"],
-            (Self::EasyR1 | Self::ShareGpt, "images") => &["images", "image"],
+            (Self::EasyR1 | Self::ShareGpt | Self::Choice(_), "images") => &["images", "image"],
             (Self::ShareGpt, "messages") => &["conversations"],
             (Self::Alpaca, "prompt") => &["instruction"],
             (Self::Alpaca, "response") => &["output"],
             (Self::Gsm8k | Self::Choice(_), "prompt") => &["question"],
             (Self::Choice(_), "choices") => &["choices", "options"],
-            (Self::Choice(_), "images") => &["images", "image"],
             (Self::Choice(_), "answer") => &["answer", "answerKey"],
             _ => &[],
         }

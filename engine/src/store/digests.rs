@@ -1,6 +1,7 @@
 //! Input file or folder → digest of its content, read once per state of the file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::io::BufRead;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -128,14 +129,16 @@ fn images_of(rows: &Path, columns: &[&str]) -> Vec<Found> {
 /// Images that the rows of a JSON or JSONL file name, each once, sorted; none for other files. Lines are read one at a time.
 fn named_images(path: &Path, columns: &[&str]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+    let extension = path.extension().map(OsStr::to_ascii_lowercase);
     if !extension.is_some_and(|extension| ["jsonl", "ndjson", "json"].iter().any(|known| extension == *known)) {
         return names;
     }
     let keys: Vec<String> = columns.iter().map(|column| format!("\"{column}\"")).collect();
     let names_any = |text: &str| text.contains("\"image") || keys.iter().any(|key| text.contains(key));
     let mut collect = |row: &Value| {
-        columns.iter().for_each(|column| add(&row[*column], &mut names));
+        for column in columns {
+            add(&row[*column], &mut names);
+        }
         shown(row, &mut names);
     };
     let Ok(mut lines) = fs::reader(path) else { return names };
@@ -165,7 +168,7 @@ fn add(value: &Value, names: &mut BTreeSet<String>) {
         }
         Value::Array(several) => several.iter().for_each(|one| add(one, names)),
         Value::Object(fields) => {
-            [fields.get("path"), fields.get("url")].into_iter().flatten().for_each(|one| add(one, names))
+            [fields.get("path"), fields.get("url")].into_iter().flatten().for_each(|one| add(one, names));
         }
         _ => {}
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::parquet::basic::{Compression, ZstdLevel};
+use ::parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
 use ::parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
@@ -39,7 +39,7 @@ fn files_without_rows_have_none() {
         ("x.csv", ""),
         ("x.csv", "a,b\n"),
     ] {
-        assert_eq!(of(name, text.as_bytes()).unwrap(), [json!(0); 0], "{name} {text:?}");
+        assert_eq!(of(name, text.as_bytes()), Ok(Vec::new()), "{name} {text:?}");
     }
 }
 
@@ -96,8 +96,8 @@ fn parquet_is_read_with_every_compression_and_over_groups() {
     for compression in [
         Compression::UNCOMPRESSED,
         Compression::SNAPPY,
-        Compression::GZIP(Default::default()),
-        Compression::BROTLI(Default::default()),
+        Compression::GZIP(GzipLevel::default()),
+        Compression::BROTLI(BrotliLevel::default()),
         Compression::LZ4_RAW,
         Compression::ZSTD(ZstdLevel::default()),
     ] {

@@ -85,9 +85,9 @@ fn only_rows_of_json_that_are_not_confined_may_name_images_elsewhere() {
     let far = far.path().join("far.png");
     let rows = |name: &str, view: &RowsView| {
         let csv = name.ends_with("csv");
-        let text = |image: &str| match csv {
-            true => format!("prompt,images\np,{image}\n"),
-            false => format!("{{\"prompt\":\"p\",\"images\":\"{image}\"}}\n"),
+        let text = |image: &str| {
+            let json = format!("{{\"prompt\":\"p\",\"images\":\"{image}\"}}\n");
+            if csv { format!("prompt,images\np,{image}\n") } else { json }
         };
         let dir = folder(&[("set/near.png", ""), ("beside.png", "")]);
         let read = |image: &str| {

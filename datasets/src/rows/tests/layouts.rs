@@ -132,7 +132,7 @@ fn rows_without_a_prompt_are_told_which_layouts_would_fit() {
         (r#""problem":"p","answer":"1""#, "they would fit `layout = \"easyr1\"`; or else map one"),
         (r#""conversations":[]"#, "`layout = \"sharegpt\"`;"),
         (r#""instruction":"i","output":"o""#, "`layout = \"alpaca\"`;"),
-        (r##""question":"i","answer":"o #### 1""##, "`layout = \"gsm8k\"`;"),
+        (r#""question":"i","answer":"o #### 1""#, "`layout = \"gsm8k\"`;"),
         (r#""question":"i","choices":[],"answer":"B""#, "`layout = \"choice-letter\"`;"),
         (r#""question":"i","A":"","B":"","answer":1"#, "`layout = \"choice-index\"` or `layout = \"choice-number\"`"),
         (r#""question":"i","options":[],"answer":"red""#, "fit `layout = \"choice-text\"`;"),
