@@ -18,6 +18,8 @@ pub struct Head {
     pub whole: bool,
     /// How many rows there are, as far as that can be told: from a count, or from the length of the file.
     pub total: Option<f64>,
+    /// Is that a count?
+    pub counted: bool,
     /// The folder that paths in the rows are relative to.
     pub folder: PathBuf,
 }
@@ -60,7 +62,7 @@ fn json(path: &Path, limit: u64) -> Option<Head> {
         lines.map(|line| serde_json::from_str(line).ok()).collect::<Option<_>>()?
     };
     let total = Some(if whole { rows.len() as f64 } else { rows.len() as f64 / share });
-    Some(Head { rows, whole, total, folder: file.parent().unwrap_or(Path::new(".")).to_owned() })
+    Some(Head { rows, whole, total, counted: whole, folder: file.parent().unwrap_or(Path::new(".")).to_owned() })
 }
 
 /// The file of rows in a folder: `rows.jsonl`, or the only file of rows, `.json` files counting least.

@@ -84,7 +84,7 @@ pub fn head(path: &Path, files: Option<&str>, bytes: u64) -> Result<Head, String
         rows.push(columns);
     }
     let total = if whole { Some(rows.len()) } else { counted };
-    Ok(Head { rows, whole, total: total.map(|rows| rows as f64), folder })
+    Ok(Head { rows, whole, total: total.map(|rows| rows as f64), counted: total.is_some(), folder })
 }
 
 /// About how many bytes a value has.

@@ -141,3 +141,25 @@ fn nested_parquet_columns_are_lists_and_objects() {
     ];
     assert_eq!(of("x.parquet", &bytes).unwrap(), wanted);
 }
+
+/// Written by `tests/golden/rows.py`.
+#[test]
+fn a_file_of_pyarrow_is_read_as_pyarrow_reads_it() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/rows/pyarrow.parquet");
+    let wanted = [
+        json!({
+            "problem": "<image>one", "answer": "a", "images": [{"bytes": "data:;base64,iVBORw==", "path": null}], "level": 1,
+            "score": 0.1, "options": ["x", null], "deep": [[1], [2, 3]], "by": {"k": 1}, "nothing": null,
+            "price": "1.50", "day": "2024-02-29",
+        }),
+        json!({
+            "problem": "zwölf", "answer": "b", "images": null, "level": null, "score": 0.5, "options": [], "deep": [[]],
+            "by": {}, "nothing": null, "price": null, "day": null,
+        }),
+        json!({
+            "problem": null, "answer": "a", "images": [{"bytes": null, "path": "a.png"}], "level": 3, "score": null,
+            "options": null, "deep": null, "by": null, "nothing": null, "price": "-2.25", "day": null,
+        }),
+    ];
+    assert_eq!(read(&path).unwrap(), wanted);
+}

@@ -102,7 +102,7 @@ impl Rows<'_> {
         let columns = self.columns();
         // Rows without images may follow one with images, and the other way round: only presence says something.
         let images = columns.contains("images").then_some(true).or(self.head.whole.then_some(false));
-        let rows = self.head.whole.then_some(self.head.rows.len());
+        let rows = self.head.total.filter(|_| self.head.counted).map(|rows| rows as usize);
         let flag = |flag: &bool| if *flag { "rows with images" } else { "rows without images" }.to_owned();
         DataType {
             images: settle(self.fact(images), assumed.images, flag, self.title, mistakes),
