@@ -28,6 +28,9 @@ pub struct Head {
 /// a sentence that names the file.
 pub type Reader = fn(path: &Path, files: Option<&str>, bytes: u64) -> Result<Head, String>;
 
+/// What the names of files of rows end with; `.json` may be anything.
+const ROWS: [&str; 5] = ["jsonl", "ndjson", "csv", "tsv", "parquet"];
+
 static READER: OnceLock<Reader> = OnceLock::new();
 
 /// Lends the reader of shards and other formats than JSON, once for the process. Without it nothing is known of such rows
@@ -42,7 +45,21 @@ pub(crate) fn head(path: &Path, files: Option<&str>, bytes: u64) -> Result<Optio
     if let Some(head) = json(path, bytes).filter(|_| files.is_none()) {
         return Ok(Some(head));
     }
-    READER.get().map(|read| read(path, files, bytes)).transpose()
+    // What else is named as data, such as the program of a reward, is no business of a reader of rows.
+    let is_rows = files.is_some() || if fs::is_dir(path) { !named_rows(path).is_empty() } else { names_rows(path) };
+    READER.get().filter(|_| is_rows).map(|read| read(path, files, bytes)).transpose()
+}
+
+/// Does a file's name say that it holds rows?
+fn names_rows(path: &Path) -> bool {
+    let extension = path.extension().map(OsStr::to_ascii_lowercase);
+    extension.is_some_and(|extension| ROWS.iter().any(|known| extension == *known))
+}
+
+/// Files of a folder whose names say so.
+fn named_rows(folder: &Path) -> Vec<String> {
+    let names = fs::list(folder).unwrap_or_default();
+    names.into_iter().filter(|name| names_rows(Path::new(name))).collect()
 }
 
 fn json(path: &Path, limit: u64) -> Option<Head> {
@@ -71,15 +88,11 @@ fn only_file(folder: &Path) -> Option<PathBuf> {
     if names.iter().any(|name| name == "rows.jsonl") {
         return Some(folder.join("rows.jsonl"));
     }
-    let of = |wanted: &[&str]| -> Vec<&String> {
-        let ends = |name: &&String| {
-            let extension = Path::new(name).extension().map(OsStr::to_ascii_lowercase);
-            extension.is_some_and(|extension| wanted.iter().any(|wanted| extension == *wanted))
-        };
-        names.iter().filter(ends).collect()
-    };
-    let rows = of(&["jsonl", "ndjson", "csv", "tsv", "parquet"]);
-    let rows = if rows.is_empty() { of(&["json"]) } else { rows };
+    let mut rows = named_rows(folder);
+    if rows.is_empty() {
+        let is_json = |name: &String| Path::new(name).extension().is_some_and(|it| it.eq_ignore_ascii_case("json"));
+        rows.extend(names.into_iter().filter(is_json));
+    }
     let only = rows.first().filter(|_| rows.len() == 1)?;
     Some(folder.join(only))
 }
