@@ -1,4 +1,5 @@
-//! The figures of BENCHMARKS.md about large recipes. `make bench` runs them in release, where they mean something.
+//! The figures of BENCHMARKS.md about large recipes and large sets of rows. `make bench` runs them in release, where they mean
+//! something.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -89,4 +90,91 @@ fn bench_a_thousand_stages() {
     );
     assert!(check < Duration::from_millis(50), "check took {check:?}");
     assert!(plan < Duration::from_millis(300), "plan took {plan:?}");
+}
+
+const ROWS: usize = 1_000_000;
+
+/// Questions of some thirty words: a tenth is there twice, a tenth nearly so, a tenth has no answer that can be checked.
+fn million(path: &std::path::Path) {
+    use std::io::Write as _;
+
+    let mut state = 1_u64;
+    let mut draw = move |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
+    let mut before: Vec<String> = Vec::new();
+    for row in 0..ROWS {
+        let again = draw(10);
+        let mut words: Vec<String> = match before.get(draw(before.len().max(1) as u64) as usize) {
+            Some(prompt) if again < 2 => prompt.split(' ').map(str::to_owned).collect(),
+            _ => (0..20 + draw(20))
+                .map(|_| format!("w{}", "abcdefghijklmnopqrst".get(..1 + draw(20) as usize).unwrap()))
+                .collect(),
+        };
+        if again == 1 {
+            let place = draw(words.len() as u64) as usize;
+            "changed".clone_into(&mut words[place]);
+        }
+        if again >= 2 {
+            words.push(format!("and {} of {}?", draw(1000), draw(1000)));
+        }
+        let prompt = words.join(" ");
+        let answer = if draw(10) == 0 { "it depends on the weather".to_owned() } else { draw(10_000).to_string() };
+        let (topic, level) = (draw(20) * draw(20) / 20, 1 + draw(10));
+        writeln!(
+            file,
+            "{{\"id\": \"r{row}\", \"prompt\": \"{prompt}\", \"answer\": \"{answer}\", \"topic\": \"topic {topic}\", \"level\": {level}}}"
+        )
+        .unwrap();
+        if before.len() < 50_000 {
+            before.push(prompt);
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "the measurement is the result")]
+#[ignore = "a benchmark: run it with `make bench`"]
+fn bench_curating_a_million_rows() {
+    let kept = std::env::var_os("CURRICLE_BENCH_ROWS").map(std::path::PathBuf::from);
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let rows = kept.unwrap_or_else(|| dir.join("rows.jsonl"));
+    if !rows.exists() {
+        million(&rows);
+    }
+    let recipe = format!(
+        "schema = 1\n[recipe]\nname = \"million\"\n[data.raw]\nsource = \"file:{}\"\n\
+         [stages.usable]\nkind = \"filter\"\ninputs = {{ data = \"data.raw\" }}\n\
+         [stages.distinct]\nkind = \"dedupe\"\ninputs = {{ data = \"usable.rows\" }}\n\
+         [stages.balanced]\nkind = \"balance\"\ninputs = {{ data = \"distinct.rows\" }}\nparams = {{ rows = 200000 }}\n",
+        rows.display()
+    );
+    std::fs::write(dir.join("million.toml"), recipe).unwrap();
+    let all = curricle(dir, &["run", "million.toml", "--progress", "none"]);
+    let (mut peak, mut told) = (0, String::new());
+    for entry in std::fs::read_dir(dir.join(".curricle/store/v1")).unwrap() {
+        let dir = entry.unwrap().path();
+        let Ok(text) = std::fs::read_to_string(dir.join("manifest.json")) else { continue };
+        let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let counts = std::fs::read_to_string(dir.join("artifact/curation/counts.json")).unwrap();
+        let counts: serde_json::Value = serde_json::from_str(&counts).unwrap();
+        let (came, seconds) = (counts["rows_in"]["data"].as_f64().unwrap(), manifest["wall_s"].as_f64().unwrap());
+        let memory = manifest["usage"]["peak_memory"].as_u64().unwrap_or_default();
+        peak = peak.max(memory);
+        write!(
+            told,
+            "\n  {}: {came} rows in, {} out, {seconds:.1} s, {:.0} rows/s, {} MB at the peak",
+            manifest["kind"].as_str().unwrap(),
+            counts["rows_out"]["rows"],
+            came / seconds,
+            memory >> 20
+        )
+        .unwrap();
+    }
+    eprintln!("{ROWS} rows through filter, dedupe and balance: {all:.1?}{told}");
+    assert!(peak > 0 && peak < 2 << 30, "{peak} bytes at the peak");
+    assert!(all < Duration::from_mins(15), "{all:?}");
 }

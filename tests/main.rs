@@ -7,6 +7,7 @@ mod cache;
 mod check;
 mod ci;
 mod config;
+mod curation;
 mod estimate;
 mod gate;
 mod generate;

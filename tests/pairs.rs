@@ -43,7 +43,7 @@ impl Executor for Recorder {
         }
         let kind = KINDS.iter().find(|kind| kind.name() == request.kind).unwrap();
         for port in kind.decode(&request.params).unwrap().ports().outputs {
-            let dir = request.output_dir.join(port.name);
+            let dir = request.output_dir.join(&*port.name);
             fs::create_dir_all(&dir).unwrap();
             fs::write(dir.join("made"), format!("{} {}", port.name, seen.finish())).unwrap();
         }
@@ -361,7 +361,7 @@ fn made(store: &Store, graph: &Graph) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (stage, step) in graph.stages().iter().zip(plan(graph, store, &planned()).unwrap().steps) {
         for port in &stage.ports.outputs {
-            let file = step.artifact.as_ref().unwrap().output(port.name).join("made");
+            let file = step.artifact.as_ref().unwrap().output(&port.name).join("made");
             found.push((format!("{}.{}", stage.name, port.name), fs::read_to_string(file).unwrap()));
         }
     }

@@ -53,9 +53,9 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn a_device_that_is_not_there_stops_before_anything_starts() {
-    let (dir, output) = run(ROWS, &["--set", "runtime.device=cuda:99"]);
+    let (dir, output) = run(LONG, &["--set", "runtime.device=cuda:99"]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("stage `rows` cannot have device `cuda:99`: "), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("stage `base` cannot have device `cuda:99`: "), "{}", text(&output.stderr));
     assert!(!dir.path().join(".curricle").exists(), "nothing was started");
 }
 

@@ -1,7 +1,7 @@
 //! The only room of this crate that touches the disk; every error names its path.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,6 +92,46 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), FsError> {
     drop(create(to)?);
     std::fs::copy(from, to).map_err(|source| FsError { what: "copy", path: from.to_owned(), source })?;
     Ok(())
+}
+
+/// Gives a file a second name, or copies it where the disk can't: another disk, or a file system without links.
+pub fn link_or_copy(from: &Path, to: &Path) -> Result<(), FsError> {
+    drop(create(to)?);
+    let linked = std::fs::remove_file(to).and_then(|()| std::fs::hard_link(from, to));
+    linked.or_else(|_| copy(from, to))
+}
+
+/// Removes a folder and all in it; fine if it is not there.
+pub fn remove_dir_all(path: &Path) -> Result<(), FsError> {
+    match std::fs::remove_dir_all(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(failed("remove", path, source)),
+        _ => Ok(()),
+    }
+}
+
+/// A text file that is written line by line.
+#[derive(Debug)]
+pub struct Lines {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Lines {
+    /// Begins a file, and makes the folders it lies in.
+    pub fn create(path: &Path) -> Result<Self, FsError> {
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(create(path)?) })
+    }
+
+    /// Writes one line.
+    pub fn line(&mut self, text: &str) -> Result<(), FsError> {
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.write_all(b"\n"));
+        written.map_err(|source| failed("write", &self.path, source))
+    }
+
+    /// Writes what is still in memory.
+    pub fn finish(mut self) -> Result<(), FsError> {
+        self.file.flush().map_err(|source| failed("write", &self.path, source))
+    }
 }
 
 /// A failed read or write of an open file.

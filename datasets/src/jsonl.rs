@@ -25,6 +25,7 @@ pub struct Writer {
     dir: PathBuf,
     file: BufWriter<File>,
     copied: BTreeMap<PathBuf, PathBuf>,
+    links: bool,
     rows: usize,
 }
 
@@ -32,7 +33,12 @@ impl Writer {
     /// Begins a folder's rows. Until [`Writer::finish`] there is no `rows.jsonl`.
     pub fn create(dir: &Path) -> Result<Self, FsError> {
         let file = BufWriter::with_capacity(1 << 16, fs::create(&dir.join(UNFINISHED))?);
-        Ok(Self { dir: dir.to_owned(), file, copied: BTreeMap::new(), rows: 0 })
+        Ok(Self { dir: dir.to_owned(), file, copied: BTreeMap::new(), links: false, rows: 0 })
+    }
+
+    /// Says whether images of the next rows may be the same file under another name: where nobody will change it.
+    pub fn link(&mut self, links: bool) {
+        self.links = links;
     }
 
     /// Writes a row, and its images where they are not in the folder.
@@ -80,7 +86,8 @@ impl Writer {
                 let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
                 let name = name(&fs::digest(path)?, ending.as_deref().unwrap_or("bin"));
                 if !self.dir.join(&name).is_file() {
-                    fs::copy(path, &self.dir.join(&name))?;
+                    let bring = if self.links { fs::link_or_copy } else { fs::copy };
+                    bring(path, &self.dir.join(&name))?;
                 }
                 self.copied.insert(path.clone(), name.clone());
                 Ok(name)

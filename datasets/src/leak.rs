@@ -1,6 +1,8 @@
 //! When are two items the same, and which items are spoken for? Knows identities, not what they stand for.
 
+pub mod look;
 pub mod search;
+pub mod words;
 
 use std::collections::BTreeSet;
 

@@ -3,12 +3,14 @@
 //! ```text
 //! file ──rows──▶ Row ──chat──▶ text ──tokenize──▶ Encoded { ids, targets, image patches } ──pack──▶ batches
 //! seed ──synth─▶ Row + drawn images
+//! rows ──curate▶ fewer rows, or others, and why
 //! ```
 //!
 //! This crate knows no tensor, no device, no recipe and no stage.
 
 pub mod bpe;
 pub mod chat;
+pub mod curate;
 pub mod fs;
 pub mod image;
 pub mod jsonl;

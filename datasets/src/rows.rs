@@ -55,7 +55,13 @@ pub struct Row {
     /// What kind of question it is; metrics are broken down by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// Difficulty, 1 (easiest) to 5.
+    /// What it is about, where somebody has found that out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// The set that it was taken from, where several were mixed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Difficulty, 1 (easiest) upwards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<u8>,
 }
@@ -99,7 +105,7 @@ pub struct RowsView {
 }
 
 /// Fields that `columns` may map.
-pub const FIELDS: [&str; 13] = [
+pub const FIELDS: [&str; 15] = [
     "id",
     "prompt",
     "system",
@@ -110,6 +116,8 @@ pub const FIELDS: [&str; 13] = [
     "choices",
     "group",
     "task",
+    "topic",
+    "source",
     "level",
     "messages",
     "history",

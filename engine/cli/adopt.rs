@@ -55,19 +55,19 @@ fn outputs(path: &Path, node: &StageNode) -> Result<Vec<(PathBuf, PathBuf)>, Fai
     let mut found = Vec::new();
     for port in &node.ports.outputs {
         let part = match node.ports.outputs.len() {
-            1 if !fs::is_dir(&path.join(port.name)) => path.to_owned(),
-            _ => path.join(port.name),
+            1 if !fs::is_dir(&path.join(&*port.name)) => path.to_owned(),
+            _ => path.join(&*port.name),
         };
         // Rows may come as a file of any name.
         if port.kind == ArtifactKind::Data && fs::exists(&part) && !fs::is_dir(&part) {
-            found.push((Path::new(port.name).join("rows.jsonl"), part));
+            found.push((Path::new(&*port.name).join("rows.jsonl"), part));
             continue;
         }
         if let Some(missing) = lacking(port, &part) {
             let message = format!("`{}` is no {} for output `{}`: {missing}", part.display(), noun(port), port.name);
             return Err(Failure::new(Exit::Usage, message));
         }
-        found.push((port.name.into(), part));
+        found.push(((&*port.name).into(), part));
     }
     Ok(found)
 }

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use curricle_engine::recipe::Overrides;
 
-pub use data::{DataArgs, DataLsArgs, DataVerb, RowsArgs, SampleArgs, StatsArgs};
+pub use data::{DataArgs, DataLsArgs, DataVerb, TraceArgs};
+#[cfg(feature = "rows")]
+pub use data::{RowsArgs, SampleArgs, StatsArgs};
 pub use model::{ChatArgs, GenerateArgs, GradeArgs, VerifyModelArgs};
 pub use provenance::{AdoptArgs, CacheArgs, CacheVerb, ConfigArgs, DiffArgs, GcArgs, LockArgs, VerifyArgs};
 pub use tools::{CompletionsArgs, FmtArgs, InitArgs, KindsArgs, KindsVerb, Template};

@@ -38,7 +38,7 @@ pub fn run(args: &ReportArgs, paint: Paint) -> Result<Exit, Failure> {
 }
 
 /// The run meant: a folder, a name below `runs/`, a recipe's file, a recipe's name; the latest if nothing is.
-fn receipt(run: Option<&str>, store: &Path) -> Result<(PathBuf, Receipt), Failure> {
+pub fn receipt(run: Option<&str>, store: &Path) -> Result<(PathBuf, Receipt), Failure> {
     let at = |dir: PathBuf| find_run(&dir).map(|receipt| (dir, receipt));
     let found = match run {
         None => latest_run(store, None),
@@ -59,7 +59,8 @@ fn json(report: &Report) -> String {
     format!("{value:#}\n")
 }
 
-fn failure(error: &ReportError) -> Failure {
+/// What went wrong, as a failure of the program.
+pub fn failure(error: &ReportError) -> Failure {
     let (exit, help) = match error {
         ReportError::NoRun { .. } => (Exit::Usage, "\n  help: run a recipe first: `curricle run RECIPE`"),
         ReportError::Damaged { .. } | ReportError::Disk(_) => (Exit::Store, ""),

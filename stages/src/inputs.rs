@@ -6,7 +6,7 @@ use curricle_datasets::records::{self, Records, Source};
 use curricle_datasets::rows::Layout;
 use curricle_datasets::{Row, RowsView, fs, rows};
 use curricle_engine::rows::Head;
-use curricle_engine::stage::{DataView, InputArtifact, StageError};
+use curricle_engine::stage::{ArtifactType, DataView, InputArtifact, StageError};
 use serde_json::Value;
 
 /// Rows that are read before anything runs, at most.
@@ -31,6 +31,20 @@ const COMPANIONS: [&str; 12] = [
 /// The rows behind a data port, read as the recipe says.
 pub fn rows(input: &InputArtifact) -> Result<Vec<Row>, StageError> {
     load(&input.path, &input.view)
+}
+
+/// The rows behind a data port, one by one, read as the recipe says.
+pub fn each(input: &InputArtifact) -> Result<impl Iterator<Item = Result<Row, StageError>> + use<>, StageError> {
+    let rows = stream(&input.path, &input.view)?;
+    Ok(rows.map(|row| row.map_err(|error| StageError::Failed(error.to_string()))))
+}
+
+/// How many rows there are behind a data port, where that is known before they are read.
+pub fn known_rows(input: &InputArtifact) -> Option<usize> {
+    match &input.ty {
+        ArtifactType::Data(data) => data.rows.get().copied(),
+        _ => None,
+    }
 }
 
 /// The rows of a file or folder, read as a recipe says.

@@ -35,7 +35,7 @@ pub fn find(graph: &Graph) -> Result<Found, StageError> {
     let mut found = Found::default();
     for stage in graph.stages() {
         for port in stage.ports.inputs.iter().filter(|port| port.trains || port.measures) {
-            let Some(input) = stage.inputs.get(port.name) else { continue };
+            let Some(input) = stage.inputs.get(&*port.name) else { continue };
             let eval = matches!(&input.ty, ArtifactType::Data(data) if data.role == Role::Eval);
             match input.origin.files() {
                 Some((path, view)) if path.exists() => {

@@ -1,6 +1,6 @@
 //! What a stage is and does: the kinds a recipe may name, the model they train, and how they train it.
 //!
-//! - [`kinds`]: one file per kind, and the table [`KINDS`];
+//! - [`kinds`]: one file per kind, and the table [`KINDS`]; `curation`: what kinds that turn rows into rows share;
 //! - [`model`]: Qwen2.5-VL, from a `config.json` to logits, tokens and safetensors;
 //! - [`train`]: supervised training, and what reinforcement learning shares with it;
 //! - [`rl`]: rollout → reward → advantage → select → objective;
@@ -17,6 +17,7 @@
 //! rules and schedules do without, so that recipes are checked and planned by a build that has no Burn in it. This crate
 //! knows nothing of recipes, graphs, keys or stores.
 
+mod curation;
 #[cfg(feature = "rows")]
 pub mod data;
 pub mod device;
@@ -42,3 +43,10 @@ pub mod train;
 pub mod verify;
 
 pub use kinds::KINDS;
+
+/// What a stage of rows says in a build that can't read them.
+#[cfg(not(feature = "rows"))]
+pub(crate) fn no_rows() -> curricle_engine::stage::StageError {
+    let why = "this build of curricle reads no rows; build with the default features, or `--features rows`";
+    curricle_engine::stage::StageError::Failed(why.to_owned())
+}

@@ -67,7 +67,7 @@ impl Executor for Pretend {
     fn run(&self, job: &Job<'_>, _events: &mut dyn FnMut(StageEvent)) -> Result<(), StageError> {
         let kind = KINDS.iter().find(|kind| kind.name() == job.request.kind).expect("a known kind");
         for port in kind.decode(&job.request.params).expect("sound parameters").ports().outputs {
-            let dir = job.request.output_dir.join(port.name);
+            let dir = job.request.output_dir.join(&*port.name);
             std::fs::create_dir_all(&dir).expect("the store can be written");
             std::fs::write(dir.join("rows.jsonl"), job.request.params.to_string()).expect("the store can be written");
         }

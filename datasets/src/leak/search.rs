@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | item | equal words of prompt, and no image on either side; ids of two sources may be equal by chance |
 //! | group | equal groups, where the caller says that they mean the same |
-//! | image | equal bytes; or upright and small, at most 10 of 256 steps from pixel to pixel differ (difference hash) |
+//! | image | equal bytes; or the same difference hash and tones, nearly ([`Look::same`]) |
 //! | text | half of the prompt's words, in runs of 13, stand in the other row |
 //!
 //! Runs of words and images that many of the kept rows share, such as instructions and blank pages, show nothing and are
@@ -15,20 +15,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rayon::prelude::*;
 
-use crate::image::{self, ImageSource};
-use crate::resize;
+use super::look::Look;
+use super::words::{clipped, covered, runs, words};
+use crate::image::ImageSource;
 use crate::rows::Row;
 
 /// Words of a run.
 const RUN: usize = 13;
 /// Share of a prompt's words that have to be in the other row.
 const SHARE: f64 = 0.5;
-/// Steps of a difference hash that may differ.
-const STEPS: u32 = 10;
-/// Side of the picture that a difference hash is taken of.
-const SIDE: usize = 16;
-/// Steps that are smaller are noise of the compression.
-const NOISE: i32 = 4;
 
 /// How two rows are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,35 +64,6 @@ pub struct Pair {
     pub same: Same,
     /// What shows it: the group, the image's file, the words.
     pub shown: String,
-}
-
-/// What an image shows of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Look {
-    bytes: [u8; 32],
-    /// Is the left of two neighbours the lighter one?
-    steps: [u64; SIDE * SIDE / 64],
-}
-
-impl Look {
-    /// None for a file that can't be read: reading rows for training says so.
-    fn of(source: &ImageSource) -> Option<Self> {
-        let bytes = *blake3::hash(&image::read(source).ok()?).as_bytes();
-        let small = resize::bicubic(image::decode(source).ok()?, SIDE + 1, SIDE);
-        let grey = |at: usize| small.pixels[3 * at..3 * at + 3].iter().map(|value| i32::from(*value)).sum::<i32>();
-        let mut steps = [0; SIDE * SIDE / 64];
-        for row in 0..SIDE {
-            for column in 0..SIDE {
-                let (at, bit) = (row * (SIDE + 1) + column, row * SIDE + column);
-                steps[bit / 64] |= u64::from(grey(at) > grey(at + 1) + NOISE) << (bit % 64);
-            }
-        }
-        Some(Self { bytes, steps })
-    }
-
-    fn apart(&self, other: &Self) -> u32 {
-        self.steps.iter().zip(&other.steps).map(|(a, b)| (a ^ b).count_ones()).sum()
-    }
 }
 
 /// Looks of images, each taken once.
@@ -146,8 +112,8 @@ impl<'a> Index<'a> {
     fn new(learned: &'a [Row], kept: &[Row], groups: bool, looks: &'a Looks) -> Self {
         let mut common: HashMap<u64, usize> = HashMap::new();
         for row in kept {
-            let runs = runs(&words(&row.prompt)).into_iter().map(|(hash, _)| hash);
-            let images = looks.of(row).map(|(_, look)| image_key(&look));
+            let runs = runs(&words(&row.prompt), RUN).into_iter().map(|(hash, _)| hash);
+            let images = looks.of(row).map(|(_, look)| look.key());
             for key in runs.chain(images).collect::<BTreeSet<_>>() {
                 *common.entry(key).or_default() += 1;
             }
@@ -169,7 +135,7 @@ impl<'a> Index<'a> {
                 index.groups.entry(group).or_insert(at);
             }
             let words = words(&row.prompt);
-            for (hash, _) in runs(&words).into_iter().filter(|(hash, _)| index.common.contains_key(hash)) {
+            for (hash, _) in runs(&words, RUN).into_iter().filter(|(hash, _)| index.common.contains_key(hash)) {
                 index.runs.entry(hash).or_default().push(at);
             }
             if row.images.is_empty() {
@@ -199,14 +165,12 @@ impl<'a> Index<'a> {
         if let Some((group, at)) = row.group.as_deref().and_then(|group| Some((group, self.groups.get(group)?))) {
             return pair(*at, Same::Group, group.to_owned());
         }
-        for (image, look) in self.looks.of(row).filter(|(_, look)| self.peculiar(image_key(look))) {
+        for (image, look) in self.looks.of(row).filter(|(_, look)| self.peculiar(look.key())) {
             let name = image.name();
             if let Some(at) = self.bytes.get(&look.bytes) {
                 return pair(*at, Same::Image, name);
             }
-            // A picture without steps, such as a blank page, looks like every other.
-            let plain = look.steps.iter().map(|steps| steps.count_ones()).sum::<u32>() <= STEPS;
-            if let Some((_, at)) = self.seen.iter().find(|(other, _)| !plain && look.apart(other) <= STEPS) {
+            if let Some((_, at)) = self.seen.iter().find(|(other, _)| look.same(other)) {
                 return pair(*at, Same::Look, name);
             }
         }
@@ -216,8 +180,8 @@ impl<'a> Index<'a> {
 
     /// The row that shares enough of what is peculiar to these words, and where the first shared run begins.
     fn shared_words(&self, words: &[String]) -> Option<(usize, usize)> {
-        let (own, common): (Vec<_>, Vec<_>) = runs(words).into_iter().partition(|(hash, _)| self.peculiar(*hash));
-        let common = covered(words.len(), common.into_iter().map(|(_, start)| start));
+        let (own, common): (Vec<_>, Vec<_>) = runs(words, RUN).into_iter().partition(|(hash, _)| self.peculiar(*hash));
+        let common = covered(words.len(), RUN, common.into_iter().map(|(_, start)| start));
         let mut starts: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (hash, start) in &own {
             for at in self.runs.get(hash).into_iter().flatten() {
@@ -225,7 +189,7 @@ impl<'a> Index<'a> {
             }
         }
         let shared = |starts: &[usize]| {
-            let words = covered(words.len(), starts.iter().copied());
+            let words = covered(words.len(), RUN, starts.iter().copied());
             words.iter().zip(&common).filter(|(shared, common)| **shared && !**common).count()
         };
         let counted = starts.iter().map(|(at, starts)| (shared(starts), usize::MAX - at, starts[0]));
@@ -233,42 +197,6 @@ impl<'a> Index<'a> {
         let peculiar = common.iter().filter(|common| !**common).count();
         (count as f64 >= SHARE * peculiar as f64).then_some((usize::MAX - at, start))
     }
-}
-
-/// Which of so many words stand in the runs that start here.
-fn covered(words: usize, starts: impl Iterator<Item = usize>) -> Vec<bool> {
-    let mut covered = vec![false; words];
-    for start in starts {
-        covered[start..start + RUN].fill(true);
-    }
-    covered
-}
-
-fn image_key(look: &Look) -> u64 {
-    u64::from_le_bytes(look.bytes[..8].try_into().expect("eight bytes"))
-}
-
-/// Letters and digits, in lower case.
-fn words(text: &str) -> Vec<String> {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(str::to_lowercase).collect()
-}
-
-/// Every run of words by its hash, with its first word's place; each once.
-fn runs(words: &[String]) -> Vec<(u64, usize)> {
-    let mut seen = BTreeSet::new();
-    let runs = words.windows(RUN).enumerate().filter_map(|(start, run)| {
-        let hash = blake3::hash(run.join(" ").as_bytes());
-        let hash = u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes"));
-        seen.insert(hash).then_some((hash, start))
-    });
-    runs.collect()
-}
-
-fn clipped(text: &str) -> String {
-    let short: String = text.chars().take(80).collect();
-    let short = short.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.chars().count() > 80 { format!("{short}…") } else { short }
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ impl<'a> Fields<'a> {
         };
         let mut row =
             Row { answer, reasoning, group, task: self.text("task")?, level: self.level()?, ..Row::default() };
+        (row.topic, row.source) = (self.label("topic")?, self.label("source")?);
         let shown = self.talk(&mut row)?;
         if let Some(response) = self.text("response")? {
             row.response = Some(response);
@@ -160,6 +161,14 @@ impl<'a> Fields<'a> {
     fn text(&self, field: &'a str) -> Result<Option<String>, RowsErrorKind> {
         let Some(value) = self.value(field) else { return Ok(None) };
         plain(value).map(Some).ok_or_else(|| self.wrong(field, "text or a number", value))
+    }
+
+    /// A text that says something about the row; a column of another type that nobody named is something else.
+    fn label(&self, field: &'a str) -> Result<Option<String>, RowsErrorKind> {
+        match self.text(field) {
+            Err(_) if !self.view.columns.contains_key(field) => Ok(None),
+            found => found,
+        }
     }
 
     fn list(&self, field: &'a str) -> Result<Vec<String>, RowsErrorKind> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::LayerArgs;
+use super::{LayerArgs, StoreArgs};
 
 /// `curricle data`
 #[derive(Debug, Args)]
@@ -26,6 +26,8 @@ pub enum DataVerb {
     Sample(SampleArgs),
     /// Count rows: how many, how long, with which images, of which tasks and levels.
     Stats(StatsArgs),
+    /// Say through which stages of a run a row went, and what became of it at each.
+    Trace(TraceArgs),
 }
 
 /// `curricle data ls`
@@ -69,4 +71,19 @@ pub struct StatsArgs {
     /// Open at most so many images.
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub images: usize,
+}
+
+/// `curricle data trace`
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// The last stage to look at.
+    pub stage: String,
+    /// The row's id.
+    #[arg(long, value_name = "ID")]
+    pub row: String,
+    /// Name or folder of a run, or a recipe's file; the latest run if left out.
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<String>,
+    #[command(flatten)]
+    pub store: StoreArgs,
 }

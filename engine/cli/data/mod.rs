@@ -7,6 +7,7 @@ mod rows;
 mod sample;
 #[cfg(feature = "rows")]
 mod stats;
+mod trace;
 
 use crate::args::{DataArgs, DataVerb};
 use crate::exit::{Exit, Failure};
@@ -16,6 +17,7 @@ use crate::paint::Paint;
 pub fn run(args: &DataArgs, paint: Paint) -> Result<Exit, Failure> {
     match &args.what {
         DataVerb::Ls(ls) => ls::run(ls, args.json, paint),
+        DataVerb::Trace(trace) => trace::run(trace, args.json, paint),
         #[cfg(feature = "rows")]
         DataVerb::Sample(sample) => sample::run(sample, args.json, paint),
         #[cfg(feature = "rows")]

@@ -61,7 +61,7 @@ pub fn preflight(graph: &Graph, plan: &Plan, device: Preflight<'_>) -> Result<()
         let owned = missing.into_iter().map(|(stage, missing)| (stage.to_owned(), missing.clone()));
         return Err(RunError::Missing(owned.collect()));
     }
-    for step in plan.to_run() {
+    for step in plan.to_run().filter(|step| graph.stage(step.stage).kind.computes()) {
         let runtime = &graph.stage(step.stage).runtime;
         let (stage, device_name) = (step.name.clone(), runtime.device.clone());
         device(runtime).map_err(|message| RunError::Device { stage, device: device_name, message })?;

@@ -97,6 +97,9 @@ pub struct InputReceipt {
     pub kind: ArtifactKind,
     /// Equal for equal content.
     pub identity: String,
+    /// Digest (blake3) of the file of rows that it read, where a stage made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<String>,
 }
 
 /// What became of a stage.

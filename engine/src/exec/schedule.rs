@@ -379,7 +379,7 @@ impl<'a> Scheduler<'a> {
         let input = |(port, input): (&String, &crate::graph::Input)| {
             let identity = serde_json::to_string(&step.preimage.inputs[port]).expect("an identity is plain data");
             let reference = input.reference.clone();
-            (port.clone(), InputReceipt { reference, kind: input.ty.kind(), identity })
+            (port.clone(), InputReceipt { reference, kind: input.ty.kind(), identity, rows: self.rows_of(input) })
         };
         StageReceipt {
             stage: step.name.clone(),
@@ -397,10 +397,17 @@ impl<'a> Scheduler<'a> {
                 None => self.histories[step.stage.index()].clone(),
             },
             inputs: node.inputs.iter().map(input).collect(),
-            outputs: node.ports.outputs.iter().map(|port| (port.name.to_owned(), port.kind)).collect(),
+            outputs: node.ports.outputs.iter().map(|port| (port.name.to_string(), port.kind)).collect(),
             adopted: artifact.and_then(|artifact| artifact.manifest().adopted.as_deref().cloned()),
             message,
         }
+    }
+
+    /// Digest of the rows behind an input, where a stage made them.
+    fn rows_of(&self, input: &crate::graph::Input) -> Option<String> {
+        let Origin::Stage { stage, port } = &input.origin else { return None };
+        let State::Done { artifact, .. } = &self.states[stage.index()] else { return None };
+        Some(artifact.manifest().outputs.get(&format!("{port}/rows.jsonl"))?.blake3.clone())
     }
 
     fn say(&mut self, what: Happening) {
@@ -468,7 +475,7 @@ fn work(
         events(event);
     };
     executor.run(job, &mut keep).map_err(Ending::Stage)?;
-    let absent = node.ports.outputs.iter().find(|port| !crate::fs::exists(&claim.output_dir().join(port.name)));
+    let absent = node.ports.outputs.iter().find(|port| !crate::fs::exists(&claim.output_dir().join(&*port.name)));
     if let Some(port) = absent {
         return Err(Ending::Stage(StageError::Failed(format!("the stage ended without its output `{}`", port.name))));
     }

@@ -162,7 +162,7 @@ impl<'a> Checker<'a> {
             }
             let reference = edge.reference.value.clone();
             let assumed = self.recipe.assumed(&reference);
-            inputs.insert(edge.port.name.to_owned(), Input { reference, origin, ty, assumed });
+            inputs.insert(edge.port.name.to_string(), Input { reference, origin, ty, assumed });
         }
         whole.then_some(inputs)
     }

@@ -140,8 +140,8 @@ fn term(mention: &Mention, span: Span, graph: &Graph, mistakes: &mut Vec<Diagnos
 }
 
 /// The output with metrics.
-fn port(node: &StageNode) -> Option<&'static str> {
-    node.ports.outputs.iter().find(|port| port.kind == ArtifactKind::Metrics).map(|port| port.name)
+fn port(node: &StageNode) -> Option<&str> {
+    node.ports.outputs.iter().find(|port| port.kind == ArtifactKind::Metrics).map(|port| &*port.name)
 }
 
 /// A bootstrap of pairs needs scores of the same items on all sides.
@@ -223,7 +223,7 @@ fn learned_behind(
     let learns = |id: &&StageId| {
         let node = graph.stage(**id);
         !gate.after.contains(id)
-            && node.ports.inputs.iter().any(|port| port.trains && node.inputs.contains_key(port.name))
+            && node.ports.inputs.iter().any(|port| port.trains && node.inputs.contains_key(&*port.name))
     };
     let behind = behind(graph, &gate.after);
     let Some(&id) = behind.intersection(needed).find(learns) else { return };

@@ -165,7 +165,7 @@ pub(super) fn inputs(
                 own.kind.name(),
                 port.value
             );
-            let help = suggest(&port.value, "its inputs", own.ports.inputs.iter().map(|port| port.name));
+            let help = suggest(&port.value, "its inputs", own.ports.inputs.iter().map(|port| &*port.name));
             mistakes.push(Diagnostic::error("unknown-port", message).at(port.span, "unknown").help(help));
         }
         let from = match origin(own, drafts, decoded, names, world, reference, mistakes) {
@@ -257,7 +257,7 @@ fn origin(
     let Some(&index) = names.drafts.get(name) else { return Err(no_such_stage(name, &rest, names, drafts, at)) };
     let made = decoded[index].as_ref();
     let outputs: Vec<_> =
-        made.map(|made| made.ports.outputs.iter().map(|port| port.name).collect()).unwrap_or_default();
+        made.map(|made| made.ports.outputs.iter().map(|port| &*port.name).collect()).unwrap_or_default();
     let [port] = rest[..] else {
         let help = match outputs[..] {
             [] => format!("write `{name}.PORT`"),

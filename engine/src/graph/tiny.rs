@@ -95,7 +95,7 @@ impl Shrunk<'_> {
         self.judge(&node.name, place, stage.validate());
         let ports = stage.ports();
         for (port, input) in &mut node.inputs {
-            let verbatim = ports.inputs.iter().any(|known| known.name == port && known.verbatim);
+            let verbatim = ports.inputs.iter().any(|known| known.name == *port && known.verbatim);
             match &input.origin {
                 Origin::Stage { stage, port } => {
                     let Some(&stage) = self.places.get(stage) else { return };

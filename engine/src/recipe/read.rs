@@ -14,7 +14,7 @@ use crate::stage::Runtime;
 use crate::vary::Variation;
 
 /// Fields of a row that `columns` may map; those that the reader of rows knows.
-pub const ROW_FIELDS: [&str; 13] = [
+pub const ROW_FIELDS: [&str; 15] = [
     "id",
     "prompt",
     "system",
@@ -25,6 +25,8 @@ pub const ROW_FIELDS: [&str; 13] = [
     "choices",
     "group",
     "task",
+    "topic",
+    "source",
     "level",
     "messages",
     "history",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::arms::{self, over_seeds, paired, shown};
 use super::evaluated::{Column, Pool, Scored, Variant, variants};
-use super::{Comparison, Evaluation, Report, ReportError, StageRow, StagesOf, curves};
+use super::{Comparison, Evaluation, Report, ReportError, StageRow, StagesOf, curation, curves};
 use crate::exec::{Receipt, StageReceipt, Status};
 use crate::plan::Reason;
 
@@ -40,6 +40,7 @@ pub fn build(receipt: &Receipt) -> Result<Report, ReportError> {
         curves,
         alerts,
         gates: receipt.gates.clone(),
+        curation: curation::read(receipt)?,
     })
 }
 

@@ -13,6 +13,12 @@ impl Report {
     pub fn to_markdown(&self) -> String {
         let mut text = format!("# {}\n\n{}\n", self.recipe, self.headline());
         text += &format!("\n## Stages\n\n{}", self.stages_table());
+        if !self.curation.is_empty() {
+            text += &format!("\n## Rows\n\n{}", markdown(&self.curation_rows()));
+        }
+        for (title, cells) in self.curation_tables() {
+            text += &format!("\n### {title}\n\n{}", markdown(cells));
+        }
         if !self.evaluations.is_empty() {
             text += &format!("\n## Metrics{}\n\n{}\n{}\n", self.of_base(), self.metrics_table(), self.about_metrics());
         }
@@ -50,6 +56,9 @@ impl Report {
     /// What a terminal shows when a run ends: of everything the part that fits.
     pub fn to_summary(&self) -> String {
         let mut text = self.gate_lines();
+        if !self.curation.is_empty() && self.arms.is_none() {
+            text += &format!("\n{}", markdown(&self.curation_rows()));
+        }
         let Some(arms) = &self.arms else {
             if !self.evaluations.is_empty() {
                 text += &format!("\n{}", self.metrics_table());

@@ -5,6 +5,7 @@
 
 mod arms;
 mod build;
+mod curation;
 mod curves;
 mod evaluated;
 mod hierarchy;
@@ -17,6 +18,7 @@ mod statistics;
 mod svg;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::collections::BTreeMap;
 
@@ -24,12 +26,14 @@ use serde::{Deserialize, Serialize};
 
 pub use arms::{ArmCell, ArmDifference, ArmRow, ArmTable, ArmVariant, Arms};
 pub use build::build;
+pub use curation::{COUNTS, CURATION, Counts, Curation, Reason, Table};
 pub use curves::{Alert, Curve, CurveLine, CurvePoint};
 pub use hierarchy::{Design, Estimate, bounds, estimate, holm};
 pub use markdown::{duration, table};
 pub(crate) use measure::{Items, Metrics, is_mean_of_items, read as read_metrics};
 pub use runs::{find_run, latest_run};
 pub use statistics::{Interval, bootstrap_mean, paired_bootstrap, wilson};
+pub use trace::{Fate, Passage, trace};
 
 use crate::exec::{Outcome, Status};
 use crate::fs::FsError;
@@ -78,6 +82,9 @@ pub struct Report {
     /// What came of the gates.
     #[serde(default)]
     pub gates: Vec<GateRecord>,
+    /// What stages that turn rows into rows did to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curation: Vec<Curation>,
 }
 
 /// The stages of one variant, over all its seeds.

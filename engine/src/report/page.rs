@@ -60,6 +60,12 @@ impl Report {
         if !self.alerts.is_empty() {
             page += &format!("<h2>Alerts</h2>\n{}", table(&self.alert_rows()));
         }
+        if !self.curation.is_empty() {
+            page += &format!("<h2>Rows</h2>\n{}", table(&self.curation_rows()));
+        }
+        for (title, cells) in self.curation_tables() {
+            page += &format!("<details>\n<summary>{}</summary>\n{}</details>\n", escape(&title), table(cells));
+        }
         page += &format!("<h2>Stages</h2>\n{}", table(&self.stage_rows()));
         if self.is_folded() {
             let lines: String =

@@ -30,7 +30,12 @@ fn evaluation(root: &Path, model: &str, data: &str, scores: &[u8]) -> StageRecei
             + "\n"
     };
     fs::write(&metrics.join("items.jsonl"), scores.iter().enumerate().map(item).collect::<String>()).unwrap();
-    let input = |reference: &str, kind| InputReceipt { reference: reference.into(), kind, identity: reference.into() };
+    let input = |reference: &str, kind| InputReceipt {
+        reference: reference.into(),
+        kind,
+        identity: reference.into(),
+        rows: None,
+    };
     StageReceipt {
         stage: if data == "test" { format!("score[{model}]") } else { format!("score[{model}] on {data}") },
         kind: "evaluate".into(),

@@ -178,6 +178,11 @@ impl<'a> StageContext<'a> {
         self.request.inputs.get(port)
     }
 
+    /// Every connected input, by port.
+    pub fn inputs(&self) -> impl Iterator<Item = (&'a str, &'a InputArtifact)> {
+        self.request.inputs.iter().map(|(port, input)| (port.as_str(), input))
+    }
+
     /// The folder of an output port; created on first use.
     pub fn output(&self, port: &str) -> Result<PathBuf, StageError> {
         let dir = self.request.output_dir.join(port);

@@ -43,6 +43,8 @@ pub trait StageKind: 'static {
     const VERSION: u32;
     /// One line for `curricle kinds`.
     const SUMMARY: &'static str;
+    /// Does its work need a back end for tensors? Stages that don't run in every build, whatever device is asked for.
+    const COMPUTES: bool = true;
     /// Parameters as a recipe spells them; doc comments become the schema's descriptions.
     type Params: DeserializeOwned + Serialize + JsonSchema + Debug + Send + Sync + 'static;
 
@@ -101,6 +103,8 @@ pub trait AnyKind: Send + Sync {
     fn version(&self) -> u32;
     /// See [`StageKind::SUMMARY`].
     fn summary(&self) -> &'static str;
+    /// See [`StageKind::COMPUTES`].
+    fn computes(&self) -> bool;
     /// JSON Schema (draft 7 subset) of the parameters.
     fn schema(&self) -> Value;
     /// Reads parameters, filling in defaults. Non-finite numbers can't get here: JSON has none.
@@ -154,6 +158,10 @@ impl<K: StageKind> AnyKind for Kind<K> {
 
     fn summary(&self) -> &'static str {
         K::SUMMARY
+    }
+
+    fn computes(&self) -> bool {
+        K::COMPUTES
     }
 
     fn schema(&self) -> Value {

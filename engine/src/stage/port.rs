@@ -1,6 +1,8 @@
 //! What a stage reads and makes: named ports and the kind of thing that each takes. What is known of that thing is said by
 //! the types beside this file.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// What kind of thing an artifact is; edges must agree on it.
@@ -33,12 +35,12 @@ impl ArtifactKind {
     }
 }
 
-/// Something a stage reads.
+/// Something a stage reads. Its name may follow from a parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 pub struct InputPort {
     /// Name under `inputs`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What it takes.
     pub kind: ArtifactKind,
     /// Must it be connected?
@@ -55,7 +57,7 @@ pub struct InputPort {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OutputPort {
     /// Name after the stage's: `cold_start.model`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What it is.
     pub kind: ArtifactKind,
 }
@@ -70,8 +72,8 @@ pub struct Ports {
 }
 
 impl InputPort {
-    fn new(name: &'static str, kind: ArtifactKind) -> Self {
-        Self { name, kind, required: false, trains: false, measures: false, verbatim: false }
+    fn new(name: impl Into<Cow<'static, str>>, kind: ArtifactKind) -> Self {
+        Self { name: name.into(), kind, required: false, trains: false, measures: false, verbatim: false }
     }
 }
 
@@ -83,19 +85,19 @@ impl Ports {
 
     /// Adds an input that must be connected.
     #[must_use]
-    pub fn input(self, name: &'static str, kind: ArtifactKind) -> Self {
+    pub fn input(self, name: impl Into<Cow<'static, str>>, kind: ArtifactKind) -> Self {
         self.push(InputPort { required: true, ..InputPort::new(name, kind) })
     }
 
     /// Adds an input that may be left out.
     #[must_use]
-    pub fn optional(self, name: &'static str, kind: ArtifactKind) -> Self {
+    pub fn optional(self, name: impl Into<Cow<'static, str>>, kind: ArtifactKind) -> Self {
         self.push(InputPort::new(name, kind))
     }
 
     /// Adds rows that the stage learns from.
     #[must_use]
-    pub fn trains_on(self, name: &'static str) -> Self {
+    pub fn trains_on(self, name: impl Into<Cow<'static, str>>) -> Self {
         self.push(InputPort { required: true, trains: true, ..InputPort::new(name, ArtifactKind::Data) })
     }
 
@@ -119,8 +121,8 @@ impl Ports {
 
     /// Adds an output.
     #[must_use]
-    pub fn output(mut self, name: &'static str, kind: ArtifactKind) -> Self {
-        self.outputs.push(OutputPort { name, kind });
+    pub fn output(mut self, name: impl Into<Cow<'static, str>>, kind: ArtifactKind) -> Self {
+        self.outputs.push(OutputPort { name: name.into(), kind });
         self
     }
 

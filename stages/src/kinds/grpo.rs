@@ -356,7 +356,7 @@ mod tests {
     fn the_program_of_a_reward_is_an_input() {
         let ports = |params: &str| {
             let ports = Grpo::ports(&serde_json::from_str(params).unwrap());
-            ports.inputs.iter().map(|port| port.name).collect::<Vec<_>>()
+            ports.inputs.iter().map(|port| port.name.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(ports("{}"), ["model", "data", "reference", "watch"]);
         assert_eq!(

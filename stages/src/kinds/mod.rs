@@ -1,11 +1,17 @@
 //! The table of kinds. A new kind is one file here, its `mod` line and its line in [`KINDS`].
 
+pub mod balance;
+pub mod decontaminate;
+pub mod dedupe;
 pub mod evaluate;
 pub mod export;
+pub mod filter;
 pub mod grpo;
 pub mod init;
 pub mod merge;
+pub mod mix;
 pub mod sft;
+pub mod split;
 pub mod synthesize;
 
 use curricle_engine::stage::{AnyKind, Kind};
@@ -14,6 +20,12 @@ use curricle_engine::stage::{AnyKind, Kind};
 pub static KINDS: &[&dyn AnyKind] = &[
     &Kind::<init::Init>::NEW,
     &Kind::<synthesize::Synthesize>::NEW,
+    &Kind::<filter::Filter>::NEW,
+    &Kind::<dedupe::Dedupe>::NEW,
+    &Kind::<decontaminate::Decontaminate>::NEW,
+    &Kind::<mix::Mix>::NEW,
+    &Kind::<balance::Balance>::NEW,
+    &Kind::<split::Split>::NEW,
     &Kind::<sft::Sft>::NEW,
     &Kind::<grpo::Grpo>::NEW,
     &Kind::<evaluate::Evaluate>::NEW,

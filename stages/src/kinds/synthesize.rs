@@ -200,6 +200,7 @@ impl StageKind for Synthesize {
     const VERSION: u32 = 1;
     const SUMMARY: &'static str =
         "questions with checkable answers and written reasoning, as text and drawings, from a seed";
+    const COMPUTES: bool = false;
     type Params = Params;
 
     fn ports(params: &Params) -> Ports {
@@ -262,14 +263,14 @@ impl StageKind for Synthesize {
     }
 }
 
-#[cfg(not(feature = "compute"))]
+#[cfg(not(feature = "rows"))]
 fn run(_params: &Params, _context: &mut StageContext<'_>) -> Result<(), StageError> {
-    Err(StageError::NoCompute)
+    Err(crate::no_rows())
 }
 
 /// Makes each set in turn, drawing images as it goes. Nothing is kept of an interrupted attempt: making it anew is quick
 /// and gives the same rows.
-#[cfg(feature = "compute")]
+#[cfg(feature = "rows")]
 fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
     use curricle_datasets::leak::Taken;
     use curricle_datasets::{rows, synth};
@@ -339,7 +340,7 @@ mod tests {
     fn outputs_follow_the_sizes_and_types_follow_the_tasks() {
         let both = params(r#"{"tasks": {"count": {"reasoning": 0.5}, "caption": {}}, "train": 10, "test": 5}"#);
         let ports = Synthesize::ports(&both);
-        assert_eq!(ports.outputs.iter().map(|port| port.name).collect::<Vec<_>>(), ["test", "train"]);
+        assert_eq!(ports.outputs.iter().map(|port| &*port.name).collect::<Vec<_>>(), ["test", "train"]);
         let types = Synthesize::types(&both, &PortTypes::default(), &mut Problems::default());
         let (train, test) = (types.data("train").unwrap(), types.data("test").unwrap());
         assert_eq!((train.role, test.role), (Role::Train, Role::Eval));
@@ -369,7 +370,7 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "compute")]
+    #[cfg(feature = "rows")]
     mod running {
         use std::path::Path;
         use std::sync::Arc;

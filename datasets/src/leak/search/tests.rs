@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::fs;
+use crate::image;
 use crate::resize::Rgb;
 
 use super::*;

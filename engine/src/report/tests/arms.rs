@@ -27,7 +27,7 @@ fn training(root: &Path, name: &str, from: &str, slope: f64) -> StageReceipt {
     };
     let lines: String = (1..=40).map(|step| line(step).to_string() + "\n").collect();
     fs::write(&artifact.join(HISTORY), lines).unwrap();
-    let input = InputReceipt { reference: from.into(), kind: ArtifactKind::Model, identity: from.into() };
+    let input = InputReceipt { reference: from.into(), kind: ArtifactKind::Model, identity: from.into(), rows: None };
     StageReceipt {
         stage: name.into(),
         kind: "grpo".into(),

@@ -82,6 +82,37 @@ pub fn number(answer: &str) -> Option<f64> {
     whole.or_else(|| value::number(&parse(unit::without(&tokens))?))
 }
 
+/// What kind of thing an answer is, by what it can be compared as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A number, with or without a unit.
+    Number,
+    /// One letter.
+    Letter,
+    /// Mathematics of any other kind: expressions, equations, lists, intervals, matrices. A word of up to three small letters
+    /// may be a product of variables, and counts as one.
+    Expression,
+    /// Words, or something that can't be read as mathematics: compared as text.
+    Text,
+}
+
+/// What kind of thing an answer is; `None` where there is nothing to compare.
+pub fn form(answer: &str) -> Option<Form> {
+    let tokens = if answer.len() > MAX_BYTES { Vec::new() } else { lex(answer) };
+    if tokens.is_empty() {
+        return (!answer.trim().is_empty()).then_some(Form::Text);
+    }
+    if number(answer).is_some() {
+        return Some(Form::Number);
+    }
+    if letter_position(answer).is_some() {
+        return Some(Form::Letter);
+    }
+    let tokens = bare(&tokens);
+    let in_words = tokens.iter().all(is_word) && !is_product(tokens);
+    Some(if in_words || parse(tokens).is_none() { Form::Text } else { Form::Expression })
+}
+
 fn equal_tokens(gold: &[Token], found: &[Token]) -> bool {
     let (gold, found) = (bare(gold), bare(found));
     if let Some(verdict) = words(gold, found) {
@@ -113,13 +144,15 @@ fn is_word(token: &Token) -> bool {
 fn words(gold: &[Token], found: &[Token]) -> Option<bool> {
     let spelling = |tokens: &[Token]| tokens.iter().all(is_word).then(|| spelled(tokens).to_lowercase());
     let (gold_word, word) = (spelling(gold)?, spelling(found)?);
-    let is_product = |tokens: &[Token]| {
-        tokens.len() < 4 && tokens.iter().all(|token| matches!(token.kind, Kind::Letter(c) if c.is_lowercase()))
-    };
     if gold_word == word {
         return Some(true);
     }
     (!is_product(gold) || !is_product(found)).then_some(false)
+}
+
+/// May a few letters be a product of variables?
+fn is_product(tokens: &[Token]) -> bool {
+    tokens.len() < 4 && tokens.iter().all(|token| matches!(token.kind, Kind::Letter(c) if c.is_lowercase()))
 }
 
 /// `(B) 5` for `B`, and for `5`.

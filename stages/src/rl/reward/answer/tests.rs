@@ -141,3 +141,20 @@ fn agrees_with_math_verify() {
     let open: Vec<_> = wrong.into_iter().filter(|row| !is_judged(row)).collect();
     assert!(open.is_empty(), "not judged: {open:#?}");
 }
+
+#[test]
+fn answers_have_a_form() {
+    let cases = [
+        (Form::Number, &["7", "-3.5", "\\frac{3}{4}", "12 cm", "50\\%", "x = 4", "\\sqrt{2}"][..]),
+        (Form::Letter, &["B", "(C)", "\\text{(A)}"]),
+        (Form::Expression, &["x^2 + 1", "(1, 2)", "[0, \\infty)", "ab", "x < 3", "2n + 1", "yes"]),
+        (Form::Text, &["the red square", "Proof by induction.", "1 apple, or maybe 2 if it rains"]),
+    ];
+    for (expected, answers) in cases {
+        for answer in answers {
+            assert_eq!(form(answer), Some(expected), "{answer}");
+        }
+    }
+    assert_eq!(form("  "), None);
+    assert_eq!(form(&"9".repeat(MAX_BYTES + 1)), Some(Form::Text), "too long to be read");
+}
