@@ -8,6 +8,8 @@ mod check;
 mod ci;
 mod config;
 mod curation;
+#[cfg(feature = "rows")]
+mod data;
 mod estimate;
 mod gate;
 mod generate;

@@ -1,10 +1,14 @@
 //! The only room of this crate that touches the disk; every error names its path.
 
+mod part;
+
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use part::{Part, link, size};
 
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +20,11 @@ pub struct FsError {
 }
 
 impl FsError {
+    /// What kind of refusal.
+    pub fn kind(&self) -> std::io::ErrorKind {
+        self.source.kind()
+    }
+
     /// What the system said.
     pub fn into_source(self) -> std::io::Error {
         self.source

@@ -12,6 +12,7 @@ pub mod bpe;
 pub mod chat;
 pub mod curate;
 pub mod fs;
+pub mod hub;
 pub mod image;
 pub mod jsonl;
 pub mod leak;

@@ -1,6 +1,6 @@
 //! What was typed. Every flag of every verb, and nothing of what they mean.
 
-mod data;
+pub mod data;
 mod model;
 mod provenance;
 mod tools;
@@ -10,9 +10,6 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use curricle_engine::recipe::Overrides;
 
-pub use data::{DataArgs, DataLsArgs, DataVerb, TraceArgs};
-#[cfg(feature = "rows")]
-pub use data::{RowsArgs, SampleArgs, StatsArgs};
 pub use model::{ChatArgs, GenerateArgs, GradeArgs, VerifyModelArgs};
 pub use provenance::{AdoptArgs, CacheArgs, CacheVerb, ConfigArgs, DiffArgs, GcArgs, LockArgs, VerifyArgs};
 pub use tools::{CompletionsArgs, FmtArgs, InitArgs, KindsArgs, KindsVerb, Template};
@@ -39,7 +36,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0 done             1 a stage failed     2 usage              3 recipe invalid
   4 work pending     5 gate not met       6 incomplete         7 store or lease trouble
-  8 executor unreachable                  130/143 stopped by a signal";
+  8 hub or executor unreachable           130/143 stopped by a signal";
 
 /// When to do something that suits terminals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,7 +69,7 @@ pub enum Verb {
     /// Show a recipe in one piece, and who set each value.
     Config(ConfigArgs),
     /// List, print and count what recipes take from outside.
-    Data(DataArgs),
+    Data(data::DataArgs),
     /// Show every field in which two recipes, plans, runs or keys differ.
     Diff(DiffArgs),
     /// Write down what a recipe is made of, beside it, so that `--locked` can hold runs to it.

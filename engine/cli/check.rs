@@ -73,7 +73,8 @@ fn scales<'a>(recipe: &'a Path, args: &CheckArgs) -> Vec<(&'a Path, Option<Strin
     }
 }
 
-type Loaded = Result<(Recipe, Checked), Diagnostics>;
+/// What came of a check.
+pub type Loaded = Result<(Recipe, Checked), Diagnostics>;
 
 /// A recipe that was checked, at one of its scales.
 struct Found {
@@ -119,7 +120,8 @@ pub fn recipe(file: &Path, layers: &LayerArgs) -> Result<Recipe, Diagnostics> {
     Ok(recipe)
 }
 
-fn load(recipe: &Path, layers: &LayerArgs, strict: bool, tiny: &TinyArgs) -> Loaded {
+/// Loads and checks a recipe; says nothing.
+pub fn load(recipe: &Path, layers: &LayerArgs, strict: bool, tiny: &TinyArgs) -> Loaded {
     let recipe = self::recipe(recipe, layers)?;
     let checked = graph::check(&recipe, KINDS)?;
     if strict && checked.warnings.count(Severity::Note) > 0 {

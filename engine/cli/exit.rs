@@ -24,6 +24,8 @@ pub enum Exit {
     Incomplete = 6,
     /// The store is damaged or somebody else holds a stage.
     Store = 7,
+    /// The hub can't be reached, or does not do what it should.
+    Unreachable = 8,
     /// Stopped from the keyboard.
     Interrupted = 130,
     /// Nobody reads what is printed any more.

@@ -17,6 +17,7 @@ mod effect;
 mod estimate;
 mod exit;
 mod explain;
+mod fetch;
 mod fmt;
 #[cfg(any(feature = "flex", feature = "cuda"))]
 mod generate;

@@ -17,7 +17,7 @@ use crate::args::RunArgs;
 use crate::bars::Bars;
 use crate::exit::{Exit, Failure};
 use crate::paint::{Paint, Tint};
-use crate::{check, estimate, lock, plan};
+use crate::{check, estimate, fetch, lock, plan};
 
 /// Runs a recipe.
 pub fn run(args: &RunArgs, paint: Paint) -> Result<Exit, Failure> {
@@ -26,17 +26,27 @@ pub fn run(args: &RunArgs, paint: Paint) -> Result<Exit, Failure> {
         recipe_args.layers.set.push("runtime.tui=true".into());
     }
     let (recipe, checked) = check::graph(&recipe_args, paint)?;
-    let graph = &checked.graph;
     let store = Store::open(&args.store.folder(&args.recipe.tiny));
-    let mut plan = plan::make(graph, &store, &args.select)?;
+    let plan = plan::make(&checked.graph, &store, &args.select)?;
     if args.locked {
-        lock::enforce(&args.recipe.recipe, graph, &plan)?;
+        lock::enforce(&args.recipe.recipe, &checked.graph, &plan)?;
     }
     if args.dry_run {
-        let (_, estimates) = estimate::make(graph, &plan, &store)?;
-        paint.data(&(plan::text(&plan, graph, paint) + &estimate::line(&estimates)))?;
-        return Ok(plan::exit(&plan, graph, args.exit_code));
+        let (_, estimates) = estimate::make(&checked.graph, &plan, &store)?;
+        paint.data(&(plan::text(&plan, &checked.graph, paint) + &estimate::line(&estimates)))?;
+        return Ok(plan::exit(&plan, &checked.graph, args.exit_code));
     }
+    // What comes from the hub is known only when it is here: its commit, its types, and so what has to run.
+    let again = || {
+        let (recipe, checked) = check::load(&recipe_args.recipe, &recipe_args.layers, recipe_args.strict, &recipe_args.tiny)?;
+        let plan = plan::make(&checked.graph, &store, &args.select)?;
+        if args.locked {
+            lock::enforce(&args.recipe.recipe, &checked.graph, &plan)?;
+        }
+        Ok((recipe, checked, plan))
+    };
+    let (recipe, checked, mut plan) = fetch::missing((recipe, checked, plan), &again, paint)?;
+    let graph = &checked.graph;
     preflight(graph, &plan, &device::available)
         .map_err(|error| Failure::new(Exit::Invalid, format!("{error}\n  help: {}", error.help())))?;
     let (machine, estimates) = estimate::make(graph, &plan, &store)?;

@@ -25,6 +25,8 @@ pub mod estimate;
 pub mod eval;
 mod fit;
 pub mod health;
+#[cfg(feature = "rows")]
+pub mod hub;
 #[cfg(feature = "compute")]
 pub mod infer;
 #[cfg(feature = "rows")]

@@ -2,6 +2,9 @@
 
 pub mod edit;
 
+#[cfg(feature = "rows")]
+pub mod hub;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

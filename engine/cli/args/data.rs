@@ -22,6 +22,8 @@ pub struct DataArgs {
 pub enum DataVerb {
     /// List what recipes take from outside.
     Ls(DataLsArgs),
+    /// Fetch what recipes take from the hub, so that they run without a network.
+    Pull(PullArgs),
     /// Print rows as stages get them: columns mapped, the split taken.
     Sample(SampleArgs),
     /// Count rows: how many, how long, with which images, of which tasks and levels.
@@ -37,6 +39,25 @@ pub struct DataLsArgs {
     pub recipe: PathBuf,
     #[command(flatten)]
     pub layers: LayerArgs,
+}
+
+/// `curricle data pull`
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// Recipes' files, or repositories: `hf:ORG/NAME[@REVISION]`.
+    #[arg(required = true, value_name = "RECIPE|hf:ORG/NAME")]
+    pub what: Vec<String>,
+    #[command(flatten)]
+    pub layers: LayerArgs,
+    /// The repositories named here are models, not data.
+    #[arg(long)]
+    pub model: bool,
+    /// Of the repositories named here, fetch only this file, folder or pattern (`main/train-*.parquet`).
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// Ask the hub what branches mean now, whatever was known of them.
+    #[arg(long)]
+    pub update: bool,
 }
 
 /// Rows of a recipe.

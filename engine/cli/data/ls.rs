@@ -4,7 +4,7 @@ use curricle_engine::fs;
 use curricle_engine::recipe::{OutsideEntry, Recipe};
 use serde_json::{Value, json};
 
-use crate::args::DataLsArgs;
+use crate::args::data::DataLsArgs;
 use crate::check;
 use crate::exit::{Exit, Failure};
 use crate::paint::Paint;

@@ -2,6 +2,8 @@
 
 mod ls;
 #[cfg(feature = "rows")]
+mod pull;
+#[cfg(feature = "rows")]
 mod rows;
 #[cfg(feature = "rows")]
 mod sample;
@@ -9,7 +11,7 @@ mod sample;
 mod stats;
 mod trace;
 
-use crate::args::{DataArgs, DataVerb};
+use crate::args::data::{DataArgs, DataVerb};
 use crate::exit::{Exit, Failure};
 use crate::paint::Paint;
 
@@ -19,16 +21,18 @@ pub fn run(args: &DataArgs, paint: Paint) -> Result<Exit, Failure> {
         DataVerb::Ls(ls) => ls::run(ls, args.json, paint),
         DataVerb::Trace(trace) => trace::run(trace, args.json, paint),
         #[cfg(feature = "rows")]
+        DataVerb::Pull(pull) => pull::run(pull, args.json, paint),
+        #[cfg(feature = "rows")]
         DataVerb::Sample(sample) => sample::run(sample, args.json, paint),
         #[cfg(feature = "rows")]
         DataVerb::Stats(stats) => stats::run(stats, args.json, paint),
         #[cfg(not(feature = "rows"))]
-        DataVerb::Sample(_) | DataVerb::Stats(_) => Err(without_rows()),
+        DataVerb::Pull(_) | DataVerb::Sample(_) | DataVerb::Stats(_) => Err(without_rows()),
     }
 }
 
 #[cfg(not(feature = "rows"))]
 fn without_rows() -> Failure {
-    let why = "this build of curricle reads no rows; build with the default features, or `--features rows`";
+    let why = "this build of curricle reads no rows and reaches no hub; build with the default features, or `--features rows`";
     Failure::new(Exit::Failed, why)
 }

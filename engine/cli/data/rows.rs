@@ -6,7 +6,7 @@ use curricle_engine::diagnostic::suggest;
 use curricle_engine::fs;
 use curricle_engine::stage::{DataView, StageError};
 
-use crate::args::RowsArgs;
+use crate::args::data::RowsArgs;
 use crate::check;
 use crate::exit::{Exit, Failure};
 

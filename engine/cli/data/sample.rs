@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::rows;
-use crate::args::SampleArgs;
+use crate::args::data::SampleArgs;
 use crate::exit::{Exit, Failure};
 use crate::paint::{Paint, Tint};
 

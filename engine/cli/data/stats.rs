@@ -4,7 +4,7 @@ use curricle_stages::data::{Spread, Stats};
 use serde_json::json;
 
 use super::rows;
-use crate::args::StatsArgs;
+use crate::args::data::StatsArgs;
 use crate::exit::{Exit, Failure};
 use crate::paint::Paint;
 use crate::table::table;

@@ -29,6 +29,9 @@ impl RunError {
     /// How to go on.
     pub fn help(&self) -> &'static str {
         match self {
+            Self::Missing(missing) if missing.iter().all(|(_, missing)| missing.source.starts_with("hf:")) => {
+                "fetch them with `curricle data pull RECIPE`, in a build with the default features"
+            }
             Self::Missing(_) => {
                 "put the files there, or point at them: `--set data.NAME.source=file:PATH`, `--set models.NAME.source=file:PATH`"
             }

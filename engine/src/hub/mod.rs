@@ -8,5 +8,5 @@ mod shelf;
 mod tests;
 
 pub use name::{HubName, NameError, RepoKind, is_commit};
-pub use pull::{Hub, Order, Progress, Pulled, Trouble, TroubleKind, orders, pull};
+pub use pull::{Hub, Order, Progress, Pulled, Trouble, TroubleKind, listing, orders, pull};
 pub use shelf::{Held, Listed, Listing, Pin, Shelf};

@@ -13,7 +13,7 @@ pub trait Hub {
     ///
     /// # Errors
     /// The hub can't be reached or refuses.
-    fn list(&self, name: &HubName, revision: &str) -> Result<Listing, Trouble>;
+    fn list(&self, name: &HubName, revision: &str, say: &mut dyn FnMut(Progress<'_>)) -> Result<Listing, Trouble>;
 
     /// Brings files of a commit into the cache. Nothing lies under a file's name before all of it was read and compared with
     /// its digest; what was read of a file before a failure is gone on from later.
@@ -131,15 +131,7 @@ pub fn pull(
     say: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Pulled, Trouble> {
     let name = &order.name;
-    let known = order.commit.as_ref().filter(|_| !afresh || is_commit(name.revision()));
-    let kept = known.and_then(|commit| shelf.listing(name, commit));
-    let listing = if let Some(listing) = kept {
-        listing
-    } else {
-        let listing = hub.list(name, known.map_or(name.revision(), String::as_str))?;
-        shelf.remember(name, &listing, known.is_none()).map_err(|error| disk(&error))?;
-        listing
-    };
+    let listing = listing(hub, shelf, order, afresh, say)?;
     let wanted = listing.files.iter().filter(|file| name.wants(&file.path) && file.path != "README.md");
     if wanted.count() == 0 {
         return Err(nothing(name, &listing));
@@ -157,6 +149,27 @@ pub fn pull(
     }
     let path = shelf.snapshot(name, &listing.commit);
     Ok(Pulled { commit: listing.commit, path, files: lacking.len(), bytes })
+}
+
+/// Learns which commit an order means, and which files it has, where that is not known yet; fetches no file.
+///
+/// # Errors
+/// As [`Hub::list`].
+pub fn listing(
+    hub: &dyn Hub,
+    shelf: &Shelf,
+    order: &Order,
+    afresh: bool,
+    say: &mut dyn FnMut(Progress<'_>),
+) -> Result<Listing, Trouble> {
+    let name = &order.name;
+    let known = order.commit.as_ref().filter(|_| !afresh || is_commit(name.revision()));
+    if let Some(listing) = known.and_then(|commit| shelf.listing(name, commit)) {
+        return Ok(listing);
+    }
+    let listing = hub.list(name, known.map_or(name.revision(), String::as_str), say)?;
+    shelf.remember(name, &listing, known.is_none()).map_err(|error| disk(&error))?;
+    Ok(listing)
 }
 
 fn disk(error: &fs::FsError) -> Trouble {

@@ -73,7 +73,7 @@ struct Fake<'a> {
 }
 
 impl Hub for Fake<'_> {
-    fn list(&self, name: &HubName, revision: &str) -> Result<Listing, Trouble> {
+    fn list(&self, name: &HubName, revision: &str, _: &mut dyn FnMut(Progress<'_>)) -> Result<Listing, Trouble> {
         self.asked.borrow_mut().push(format!("list {name} {revision}"));
         let commit = if is_commit(revision) { revision } else { self.main }.to_owned();
         let listed = |(path, text): &(&str, &str)| Listed {
