@@ -14,7 +14,6 @@ const RECIPE: &str = r#"
 schema = 1
 [data.sums]
 source = "hf:org/sums"
-path = "main/*.jsonl"
 columns = { prompt = "question" }
 role = "eval"
 [stages.rows]
@@ -27,8 +26,7 @@ fn sums() -> Repository {
     let rows = (1..=3).map(|n| format!("{{\"question\": \"{n}+{n}\", \"answer\": \"{}\", \"level\": {n}}}\n", 2 * n));
     let files = vec![
         ("README.md", b"---\nlicense: mit\n---\n".to_vec(), None),
-        ("main/train.jsonl", rows.collect::<String>().into_bytes(), None),
-        ("other/train.jsonl", b"{\"question\": \"?\"}\n".to_vec(), None),
+        ("train.jsonl", rows.collect::<String>().into_bytes(), None),
         ("weights.bin", vec![0; 1000], None),
     ];
     Repository { name: "datasets/org/sums", commit: COMMIT.into(), files }
@@ -87,7 +85,7 @@ fn rows_of_the_hub_are_fetched_once_and_then_read_like_any_other() {
     assert!(pulled.stdout.starts_with("data.sums  hf:org/sums  01234567  2 files, "), "{}", pulled.stdout);
     let asked: Vec<_> = bench.server.files_asked().into_iter().map(|request| request.path).collect();
     let file = |name: &str| format!("/datasets/org/sums/resolve/{COMMIT}/{name}");
-    assert_eq!(asked, [file("README.md"), file("main/train.jsonl")], "only what can be read, and only what is meant");
+    assert_eq!(asked, [file("README.md"), file("train.jsonl")], "only what can be read");
 
     let seen = bench.call(&["-v", "check", "main.toml"]);
     assert!(!seen.stderr.contains("could not verify"), "{}", seen.stderr);
@@ -100,7 +98,7 @@ fn rows_of_the_hub_are_fetched_once_and_then_read_like_any_other() {
     assert_eq!(bench.server.files_asked().len(), 2);
 
     let listed = bench.json(&["data", "ls", "main.toml", "--json"]);
-    assert_eq!((&listed["recipe"][0]["here"], &listed["recipe"][0]["commit"]), (&true.into(), &COMMIT.into()));
+    assert_eq!((&listed["entries"][0]["here"], &listed["entries"][0]["commit"]), (&true.into(), &COMMIT.into()));
     let sample = bench.json(&["data", "sample", "main.toml", "data.sums", "-n", "2", "--json"]);
     let prompts: Vec<_> =
         sample["rows"].as_array().unwrap().iter().map(|row| row["prompt"].as_str().unwrap()).collect();
@@ -147,9 +145,8 @@ fn offline_only_the_cache_counts() {
 
 #[test]
 fn trouble_has_a_cause_a_fix_and_an_exit_code() {
-    let closed = Bench::new(|request, _| match request.is_file() {
-        true => Reply::new(403, "").with("X-Error-Code", "GatedRepo"),
-        false => sums().reply(request),
+    let closed = Bench::new(|request, _| {
+        if request.is_file() { Reply::new(403, "").with("X-Error-Code", "GatedRepo") } else { sums().reply(request) }
     });
     let secret = [("HF_TOKEN", "hf_verysecret")];
     let refused = closed.call_with(&["data", "pull", "main.toml"], &secret);
@@ -164,14 +161,14 @@ fn trouble_has_a_cause_a_fix_and_an_exit_code() {
     assert_eq!(refused.code, Some(8));
     assert!(refused.stderr.contains("the hub is busy: it answers 429 and wants 9999 s of quiet"), "{}", refused.stderr);
 
-    let damaged = Bench::new(|request, _| match request.is_file() {
-        true => Reply::new(
-            200,
-            "too much of everything: more than was ever promised by any listing of this hub, and then some",
-        ),
-        false => sums().reply(request),
+    let damaged = Bench::new(|request, _| {
+        if request.is_file() {
+            Reply::new(200, "more than any listing ever promised of this file: ".repeat(9))
+        } else {
+            sums().reply(request)
+        }
     });
-    let refused = damaged.call(&["data", "pull", "hf:org/sums", "--path", "other"]);
+    let refused = damaged.call(&["data", "pull", "hf:org/sums"]);
     assert_eq!(refused.code, Some(8), "{}", refused.stderr);
     assert!(refused.stderr.contains("what came is not what the hub promised"), "{}", refused.stderr);
     let blobs = damaged.path().join(".hf/hub/datasets--org--sums/blobs");
@@ -185,6 +182,7 @@ fn trouble_has_a_cause_a_fix_and_an_exit_code() {
 #[test]
 fn a_cut_fetch_goes_on_by_itself() {
     let bench = Bench::new(|request, before| match before {
+        _ if !request.is_file() => sums().reply(request),
         0 => Reply::new(500, ""),
         1 | 2 => sums().reply(request).cut(7),
         _ => sums().reply(request),

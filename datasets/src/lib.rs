@@ -16,6 +16,7 @@ pub mod hub;
 pub mod image;
 pub mod jsonl;
 pub mod leak;
+pub mod manifest;
 pub mod pack;
 pub mod records;
 pub mod resize;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use curricle_datasets::image::ImageSource;
+pub use curricle_datasets::manifest::{Manifest, manifests};
 pub use curricle_datasets::stats::{Spread, Stats};
 use curricle_datasets::{Processor, Row, RowsError};
 use curricle_engine::stage::{DataView, StageError};

@@ -43,7 +43,7 @@ impl Part {
 
     /// SHA-256 of what is in it, in hex.
     pub fn sha256(&self) -> String {
-        self.hasher.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:x}", self.hasher.clone().finalize())
     }
 
     /// Adds bytes at its end.

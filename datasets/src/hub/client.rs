@@ -40,7 +40,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { tries: 6, first: Duration::from_millis(500), longest: Duration::from_secs(300) }
+        Self { tries: 6, first: Duration::from_millis(500), longest: Duration::from_mins(5) }
     }
 }
 
@@ -114,9 +114,9 @@ impl Client {
     ) -> HubError {
         let at = if revision == "main" { String::new() } else { format!("@{revision}") };
         HubError {
-            source_name: format!("hf:{}{at}", repository.id),
-            page: format!("{}/{}", self.settings.endpoint, repository.at(revision).url()),
-            file: file.map(str::to_owned),
+            source_name: format!("hf:{}{at}", repository.id).into(),
+            page: format!("{}/{}", self.settings.endpoint, repository.at(revision).url()).into(),
+            file: file.map(Into::into),
             kind,
         }
     }

@@ -7,11 +7,11 @@ use crate::fs::FsError;
 #[error("cannot fetch {}{}: {kind}", source_name, file.as_ref().map(|file| format!(" (`{file}`)")).unwrap_or_default())]
 pub struct HubError {
     /// `hf:org/name`, with the revision asked for.
-    pub source_name: String,
+    pub source_name: Box<str>,
     /// The page of the repository that people read.
-    pub page: String,
+    pub page: Box<str>,
     /// The file, where one was asked for.
-    pub file: Option<String>,
+    pub file: Option<Box<str>>,
     /// What happened.
     pub kind: HubErrorKind,
 }

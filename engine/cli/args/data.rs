@@ -20,8 +20,10 @@ pub struct DataArgs {
 /// What to do with data.
 #[derive(Debug, Subcommand)]
 pub enum DataVerb {
-    /// List what recipes take from outside.
+    /// List the public data sets that are known here, or what a recipe takes from outside.
     Ls(DataLsArgs),
+    /// Show a public data set, or an entry of a recipe: where it is, at which commit, what is known of it.
+    Show(DataShowArgs),
     /// Fetch what recipes take from the hub, so that they run without a network.
     Pull(PullArgs),
     /// Print rows as stages get them: columns mapped, the split taken.
@@ -35,8 +37,20 @@ pub enum DataVerb {
 /// `curricle data ls`
 #[derive(Debug, Args)]
 pub struct DataLsArgs {
-    /// The recipe's file.
-    pub recipe: PathBuf,
+    /// The recipe's file; the public data sets if left out.
+    pub recipe: Option<PathBuf>,
+    #[command(flatten)]
+    pub layers: LayerArgs,
+}
+
+/// `curricle data show`
+#[derive(Debug, Args)]
+pub struct DataShowArgs {
+    /// A public data set's name, or the entry `data.NAME` or `models.NAME` of the recipe.
+    pub name: String,
+    /// Look into this recipe.
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
     #[command(flatten)]
     pub layers: LayerArgs,
 }
@@ -53,8 +67,8 @@ pub struct PullArgs {
     #[arg(long)]
     pub model: bool,
     /// Of the repositories named here, fetch only this file, folder or pattern (`main/train-*.parquet`).
-    #[arg(long, value_name = "PATH")]
-    pub path: Option<String>,
+    #[arg(long, value_name = "PATTERN")]
+    pub files: Option<String>,
     /// Ask the hub what branches mean now, whatever was known of them.
     #[arg(long)]
     pub update: bool,

@@ -1,5 +1,6 @@
-//! `curricle data`: what recipes take from outside. One file per verb; whatever reads rows needs the feature `rows`.
+//! `curricle data`: what recipes take from outside. One file per verb; all of it needs the feature `rows`.
 
+#[cfg(feature = "rows")]
 mod ls;
 #[cfg(feature = "rows")]
 mod pull;
@@ -8,31 +9,36 @@ mod rows;
 #[cfg(feature = "rows")]
 mod sample;
 #[cfg(feature = "rows")]
+mod show;
+#[cfg(feature = "rows")]
 mod stats;
 mod trace;
 
-use crate::args::data::{DataArgs, DataVerb};
+use crate::args::data::DataArgs;
 use crate::exit::{Exit, Failure};
 use crate::paint::Paint;
 
 /// Does what was asked of data.
+#[cfg(feature = "rows")]
 pub fn run(args: &DataArgs, paint: Paint) -> Result<Exit, Failure> {
+    use crate::args::data::DataVerb;
+
     match &args.what {
         DataVerb::Ls(ls) => ls::run(ls, args.json, paint),
         DataVerb::Trace(trace) => trace::run(trace, args.json, paint),
-        #[cfg(feature = "rows")]
+        DataVerb::Show(show) => show::run(show, args.json, paint),
         DataVerb::Pull(pull) => pull::run(pull, args.json, paint),
-        #[cfg(feature = "rows")]
         DataVerb::Sample(sample) => sample::run(sample, args.json, paint),
-        #[cfg(feature = "rows")]
         DataVerb::Stats(stats) => stats::run(stats, args.json, paint),
-        #[cfg(not(feature = "rows"))]
-        DataVerb::Pull(_) | DataVerb::Sample(_) | DataVerb::Stats(_) => Err(without_rows()),
     }
 }
 
+/// Traces rows; of all else it says what this build lacks.
 #[cfg(not(feature = "rows"))]
-fn without_rows() -> Failure {
+pub fn run(args: &DataArgs, paint: Paint) -> Result<Exit, Failure> {
+    if let crate::args::data::DataVerb::Trace(trace) = &args.what {
+        return trace::run(trace, args.json, paint);
+    }
     let why = "this build of curricle reads no rows and reaches no hub; build with the default features, or `--features rows`";
-    Failure::new(Exit::Failed, why)
+    Err(Failure::new(Exit::Failed, why))
 }

@@ -18,7 +18,7 @@ pub fn run(args: &PullArgs, as_json: bool, paint: Paint) -> Result<Exit, Failure
     for what in &args.what {
         if let Some(id) = what.strip_prefix("hf:") {
             let kind = if args.model { RepoKind::Model } else { RepoKind::Data };
-            let name = HubName::parse(kind, id, None, args.path.clone())
+            let name = HubName::parse(kind, id, None, args.files.clone())
                 .map_err(|error| Failure::new(Exit::Usage, format!("`{what}`: {error}")))?;
             let commit = shelf.commit(&name);
             wanted.push((what.clone(), Order { name, commit }));

@@ -4,11 +4,17 @@ use std::path::PathBuf;
 
 use curricle_engine::diagnostic::suggest;
 use curricle_engine::fs;
+use curricle_engine::recipe::OutsideEntry;
 use curricle_engine::stage::{DataView, StageError};
 
 use crate::args::data::RowsArgs;
 use crate::check;
 use crate::exit::{Exit, Failure};
+
+/// Are its files on this machine?
+pub fn is_here(entry: &OutsideEntry) -> bool {
+    entry.files.as_ref().is_some_and(|files| entry.hub.is_some() || fs::exists(files))
+}
 
 /// Finds the rows that were asked for.
 pub fn find(args: &RowsArgs) -> Result<(PathBuf, DataView), Failure> {
@@ -27,7 +33,7 @@ pub fn find(args: &RowsArgs) -> Result<(PathBuf, DataView), Failure> {
     }
     view.split = split.map(str::to_owned);
     match &entry.files {
-        Some(path) if entry.hub.is_some() || fs::exists(path) => Ok((path.clone(), view)),
+        Some(path) if is_here(entry) => Ok((path.clone(), view)),
         _ => {
             let help = format!("`curricle data pull {}` fetches what is on the hub", args.recipe.display());
             let message = format!("`data.{name}` is not on this machine: `{}`\n  help: {help}", entry.source);

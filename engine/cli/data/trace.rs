@@ -3,7 +3,7 @@
 use curricle_engine::report::{Fate, Passage, trace};
 use serde_json::json;
 
-use crate::args::TraceArgs;
+use crate::args::data::TraceArgs;
 use crate::exit::{Exit, Failure};
 use crate::paint::Paint;
 use crate::{report, table};

@@ -68,8 +68,7 @@ fn rows(edge: &Edge) -> Option<(String, Option<&DataView>, Role)> {
                 Some((path.display().to_string(), Some(view), data.role))
             }
             (Origin::Remote { name, view, .. }, ArtifactType::Data(data)) => {
-                let part = name.path.as_deref().unwrap_or_default();
-                Some((format!("{name} {part}"), Some(view), data.role))
+                Some((name.to_string(), Some(view), data.role))
             }
             _ => None,
         },

@@ -184,9 +184,7 @@ fn nothing(name: &HubName, listing: &Listing) -> Trouble {
     let at = name.path.as_ref().map_or_else(String::new, |path| format!(" at `{path}`"));
     let message = format!("{name} has no file{at} that could be read; it has {}{more}", some.join(", "));
     let help = match (name.kind, &name.path) {
-        (super::RepoKind::Data, Some(_)) => {
-            "correct `path`: a file, a folder, or a pattern such as `main/train-*.parquet`"
-        }
+        (super::RepoKind::Data, Some(_)) => "correct `files`: a file, or a pattern such as `main/train-*.parquet`",
         (super::RepoKind::Data, None) => {
             "rows are read from Parquet, JSONL, JSON and CSV; most data sets have a Parquet copy at the revision `refs/convert/parquet`"
         }

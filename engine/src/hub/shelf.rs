@@ -114,14 +114,13 @@ impl Shelf {
         wanted.filter(|file| !here(file)).cloned().collect()
     }
 
-    /// Where a whole copy of a commit lies: its folder, or what [`HubName::path`] names in it; none if any file is lacking.
+    /// Where a whole copy of a commit lies: its folder; none if a file that the name wants is lacking.
     pub fn copy(&self, name: &HubName, commit: &str) -> Option<PathBuf> {
         let listing = self.listing(name, commit)?;
         if !self.lacking(name, &listing).is_empty() {
             return None;
         }
-        let snapshot = self.snapshot(name, commit);
-        Some(name.path.as_ref().map_or(snapshot.clone(), |path| snapshot.join(path)))
+        Some(self.snapshot(name, commit))
     }
 }
 

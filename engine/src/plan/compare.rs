@@ -88,9 +88,9 @@ fn input(
             contents(&port, &reference, [old, new], [old_view, new_view], reasons);
         }
         (
-            InputIdentity::Hub { source: old_source, commit: old, path: old_path, view: old_view },
-            InputIdentity::Hub { source, commit: new, path, view },
-        ) if (old_source, old_path) == (source, path) => {
+            InputIdentity::Hub { source: old_source, commit: old, view: old_view },
+            InputIdentity::Hub { source, commit: new, view },
+        ) if old_source == source => {
             contents(&port, &reference, [old, new], [old_view, view], reasons);
         }
         (_, new) => reasons.push(match rebuilt {

@@ -96,12 +96,9 @@ impl Planner<'_> {
                         absent(name.to_string());
                     }
                     match commit {
-                        Some(commit) => InputIdentity::Hub {
-                            source: name.source(),
-                            commit: commit.clone(),
-                            path: name.path.clone(),
-                            view: view.clone(),
-                        },
+                        Some(commit) => {
+                            InputIdentity::Hub { source: name.source(), commit: commit.clone(), view: view.clone() }
+                        }
                         None => InputIdentity::Absent { source: name.to_string(), view: view.clone() },
                     }
                 }

@@ -8,7 +8,7 @@ use super::source::{At, Span};
 use super::tree::{Node, Table};
 use super::{Fields, LAYOUTS, Layout, Location, assume};
 use crate::diagnostic::{Diagnostic, suggest};
-use crate::hub::{HubName, NameError, RepoKind};
+use crate::hub::{HubName, RepoKind};
 use crate::stage::{
     Adapter, Answers, DataType, DataView, Extent, Fact, Licence, ModelType, Pixels, Role, Said, Tokenizer,
 };
@@ -121,7 +121,6 @@ impl Reader<'_> {
         let splits = fields.table("splits");
         let assumed = fields.table("assume").map(|at| at.value);
         let role = fields.string("role");
-        let part = fields.string("path");
         let answer_marker = fields.string("answer_marker").map(|at| at.value);
         let (group_by, limit) = (fields.string("group_by"), fields.count("limit"));
         let licence = fields.string("licence");
@@ -170,7 +169,7 @@ impl Reader<'_> {
         assume.licence = fact(licence);
         let waive = waive.map(|waive| self.waived(&title, waive.value)).unwrap_or_default();
         let role = self.role(role, name.span);
-        let source = self.location(&title, &name, table, source, revision, part);
+        let source = self.location(&title, &name, table, source, revision, None);
         // Who wrote such rows knows nothing of this machine's files.
         view.confined = source.as_ref().is_some_and(|at| matches!(at.value, Location::Hub(_)));
         DataEntry { name, source, view, places, role, waive, assume, extent }
@@ -293,7 +292,7 @@ impl Reader<'_> {
         table: &Table,
         source: Option<At<String>>,
         revision: Option<String>,
-        part: Option<At<String>>,
+        part: Option<String>,
     ) -> Option<At<Location>> {
         let help = "write `source = \"file:PATH\"` or `source = \"hf:ORG/NAME\"`";
         let Some(At { value, span }) = source else {
@@ -305,23 +304,14 @@ impl Reader<'_> {
             return None;
         };
         let location = match value.split_once(':') {
-            Some(("file", path)) if !path.is_empty() => {
-                if let Some(part) = part {
-                    let message = format!("`path` of {title} is for what comes from the hub");
-                    let help = "name the file or folder in `source`";
-                    self.mistakes.push(Diagnostic::error("source", message).at(part.span, "").help(help));
-                }
-                Location::File(self.sources.get(span.source).dir.join(path))
-            }
+            Some(("file", path)) if !path.is_empty() => Location::File(self.sources.get(span.source).dir.join(path)),
             Some(("hf", id)) => {
                 let kind = if title.starts_with("`[models") { RepoKind::Model } else { RepoKind::Data };
-                let place = part.as_ref().map(|part| part.span);
-                match HubName::parse(kind, id, revision, part.map(|part| part.value)) {
+                match HubName::parse(kind, id, revision, part) {
                     Ok(name) => Location::Hub(name),
                     Err(error) => {
                         let message = format!("`{value}` is not a place that {title} can come from");
-                        let at = place.filter(|_| matches!(error, NameError::Path(_))).unwrap_or(span);
-                        let wrong = Diagnostic::error("source", message).at(at, error.to_string());
+                        let wrong = Diagnostic::error("source", message).at(span, error.to_string());
                         self.mistakes.push(wrong.help(help));
                         return None;
                     }

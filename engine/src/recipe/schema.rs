@@ -138,10 +138,6 @@ fn data() -> Value {
         &json!({
             "source": source(),
             "revision": { "type": "string", "description": "Branch, tag or commit on the hub." },
-            "path": {
-                "type": "string",
-                "description": "File, folder or pattern (`main/train-*.parquet`) in the repository on the hub; all of it if left out.",
-            },
             "licence": { "type": "string", "description": "As the hub spells it: `apache-2.0`, `cc-by-nc-4.0`." },
             "layout": {
                 "enum": LAYOUTS.map(|layout| layout.name),

@@ -106,9 +106,6 @@ pub enum InputIdentity {
         source: String,
         /// 40 hex digits.
         commit: String,
-        /// The part of it that is read; none for all.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        path: Option<String>,
         /// How rows are read from it.
         view: DataView,
     },
