@@ -118,7 +118,7 @@ mod with_rows {
                 Progress::File { path, done, .. } => {
                     if self.file.0 != path {
                         self.whole += self.file.1;
-                        self.file.0 = path.to_owned();
+                        path.clone_into(&mut self.file.0);
                     }
                     self.file.1 = done;
                     let here = self.whole + done;

@@ -13,7 +13,7 @@ const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const TOKEN: &str = "hf_verysecret";
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 fn weights() -> Vec<u8> {
@@ -208,7 +208,7 @@ fn what_no_digest_vouches_for_begins_again() {
 fn a_file_that_changes_between_two_requests_begins_again() {
     let bench = Bench::new(|request, before| match before {
         // The first half is of another file, as its tag says.
-        0 => part(request, &[7; 600_000], "\"old\"").cut(300_000),
+        0 => part(request, &vec![7; 600_000], "\"old\"").cut(300_000),
         _ => part(request, &weights(), "\"new\""),
     });
     let (done, said) = bench.fetch();
@@ -243,9 +243,9 @@ fn a_range_that_starts_elsewhere_is_not_appended() {
 
 #[test]
 fn wrong_bytes_are_never_kept() {
-    let bench = Bench::new(|request, _| part(request, &[7; 600_000], "\"tag\""));
+    let bench = Bench::new(|request, _| part(request, &vec![7; 600_000], "\"tag\""));
     let error = bench.fetch().0.unwrap_err();
-    assert!(matches!(&error.kind, HubErrorKind::Digest { found, .. } if *found == hex(&[7; 600_000])), "{error}");
+    assert!(matches!(&error.kind, HubErrorKind::Digest { found, .. } if *found == hex(&vec![7; 600_000])), "{error}");
     assert_eq!(bench.server.asked().len(), 2, "damage may be chance once");
     bench.has_nothing();
     assert_eq!(fs::size(&bench.blob().with_extension("incomplete")), Some(0), "nor gone on from");
@@ -341,9 +341,10 @@ fn listings_come_in_pages_and_stay_on_the_hub_that_was_asked() {
         if request.path.contains("cursor=2") {
             return Reply::new(200, format!("[{}, {{\"type\": \"directory\", \"path\": \"data\"}}]", served.entry(1)));
         }
-        match request.path.contains("/tree/") {
-            true => Reply::new(200, format!("[{}]", served.entry(0))).with("Link", first),
-            false => served.reply(request),
+        if request.path.contains("/tree/") {
+            Reply::new(200, format!("[{}]", served.entry(0))).with("Link", first)
+        } else {
+            served.reply(request)
         }
     });
     assert_eq!(bench.list().unwrap().files.len(), 2);
