@@ -177,7 +177,7 @@ fn usage_mistakes_end_with_two() {
 #[test]
 fn kinds_describe_their_ports_and_parameters() {
     let called = curricle(&gallery(), &["kinds", "show", "sft"]);
-    for part in ["model", "learned from", "lr  number", "Peak learning rate.", "early_stop"] {
+    for part in ["model", "learned from", "lr  number", "Peak learning rate.", "plateau"] {
         assert!(called.stdout.contains(part), "no `{part}` in:\n{}", called.stdout);
     }
 }

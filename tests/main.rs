@@ -15,6 +15,7 @@ mod gate;
 mod generate;
 mod grade;
 mod health;
+mod kept;
 mod lock;
 mod mutate;
 mod pairs;

@@ -35,11 +35,14 @@ pub struct FakeParams {
     act: Act,
     /// Folder where stages that `meet` leave a mark, and how many have to.
     dir: Option<PathBuf>,
+    /// States of its model that it keeps beside the last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keep: Vec<String>,
 }
 
 impl Default for FakeParams {
     fn default() -> Self {
-        Self { lr: 1e-5, note: String::new(), select: Select::default(), act: Act::Write, dir: None }
+        Self { lr: 1e-5, note: String::new(), select: Select::default(), act: Act::Write, dir: None, keep: Vec::new() }
     }
 }
 
@@ -79,16 +82,19 @@ impl<const V: u32> StageKind for Fake<V> {
     const SUMMARY: &'static str = "for tests";
     type Params = FakeParams;
 
-    fn ports(_: &FakeParams) -> Ports {
+    fn ports(params: &FakeParams) -> Ports {
         let mut ports = Ports::new().optional("model", ArtifactKind::Model).trains_on("data");
         ports.inputs[1].required = false;
-        ports.output("model", ArtifactKind::Model)
+        let states = params.keep.iter().map(|state| format!("model@{state}"));
+        states.fold(ports.output("model", ArtifactKind::Model), |ports, state| ports.output(state, ArtifactKind::Model))
     }
 
     fn validate(_: &FakeParams, _: &mut Problems) {}
 
-    fn types(_: &FakeParams, _: &PortTypes, _: &mut Problems) -> PortTypes {
-        PortTypes::default().with("model", ArtifactType::Model(ModelType::default()))
+    fn types(params: &FakeParams, _: &PortTypes, _: &mut Problems) -> PortTypes {
+        let model = || ArtifactType::Model(ModelType::default());
+        let types = PortTypes::default().with("model", model());
+        params.keep.iter().fold(types, |types, state| types.with(&format!("model@{state}"), model()))
     }
 
     fn run(params: &FakeParams, context: &mut StageContext<'_>) -> Result<(), StageError> {

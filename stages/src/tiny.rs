@@ -50,6 +50,7 @@ pub fn sft(params: &mut sft::Params) {
     at_most(&mut params.batch, ROWS / STEPS);
     at_most(&mut params.micro_batch, 4.min(params.batch));
     at_most(&mut params.look_every, 1);
+    params.keep.small = true;
     warm_up(&mut params.warmup);
     let SftHealth { solved, image_accuracy } = &mut params.health;
     at_most(&mut solved.rows, 4);
@@ -73,6 +74,11 @@ pub fn grpo(params: &mut grpo::Params) {
     warm_up(&mut params.warmup);
     if let Some(length) = &mut params.reward.efficient_length {
         at_most(&mut length.budget, TOKENS);
+    }
+    params.keep.small = true;
+    if params.keep.best.is_some() {
+        // Looks are means over the window, and a stage without one has no best.
+        at_most(&mut params.health.window, 1);
     }
     params.reward.luck = 1.0;
     watched(&mut params.health.image_accuracy);
@@ -193,7 +199,8 @@ mod tests {
     fn what_decides_which_code_runs_stays() {
         let json = r#"{"steps":200,"prompts":512,"group":8,"updates":4,"objective":"gspo","mean":"sequence","precision":"bf16","freeze":["vision"],
             "warmup":20,"schedule":"cosine","kl":{"coef":0.1},"entropy":{"coef":0.02,"warmup":140},
-            "select":{"kind":"pad","low":0.03,"ratio":0.5},"reward":{"efficient_length":{"weight":0.05,"budget":8192}}}"#;
+            "select":{"kind":"pad","low":0.03,"ratio":0.5},"reward":{"efficient_length":{"weight":0.05,"budget":8192}},
+            "keep":{"best":"reward","steps":[150]},"stop":{"plateau":{"metric":"accuracy","patience":20}}}"#;
         let large: grpo::Params = serde_json::from_str(json).unwrap();
         let mut small = large.clone();
         grpo(&mut small);

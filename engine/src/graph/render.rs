@@ -108,10 +108,16 @@ fn mermaid(graph: &Graph) -> String {
         let _ = writeln!(out, "  {}{{{{\"{}<br/><i>gate</i>\"}}}}", id(&title(gate)), gate.name);
     }
     for Arrow { from, flows, to, weak } in arrows {
-        let arrow = if weak { "-.->".to_owned() } else { format!("-->|{flows}|") };
+        let arrow = if weak { "-.->".to_owned() } else { format!("-->|{}|", label(&flows)) };
         let _ = writeln!(out, "  {} {arrow} {}", id(&from), id(&to));
     }
     out
+}
+
+/// What flows, in quotes where it has signs that mean something in a drawing (`model@step=400`).
+pub(super) fn label(flows: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '.');
+    if flows.chars().all(plain) { flows.to_owned() } else { format!("\"{flows}\"") }
 }
 
 fn dot(graph: &Graph) -> String {

@@ -256,7 +256,7 @@ fn origin(
     }
     let Some(&index) = names.drafts.get(name) else { return Err(no_such_stage(name, &rest, names, drafts, at)) };
     let made = decoded[index].as_ref();
-    let outputs: Vec<_> =
+    let outputs: Vec<&str> =
         made.map(|made| made.ports.outputs.iter().map(|port| &*port.name).collect()).unwrap_or_default();
     let [port] = rest[..] else {
         let help = match outputs[..] {
@@ -266,14 +266,14 @@ fn origin(
         };
         return Err(unknown(at, format!("`{reference}` does not name an output of stage `{name}`"), help));
     };
-    let (port, selector) = port.split_once('@').map_or((port, None), |(port, selector)| (port, Some(selector)));
-    if made.is_some() && !outputs.contains(&port) {
+    let port = port.strip_suffix("@last").unwrap_or(port);
+    if let Some(made) = made.filter(|_| !outputs.contains(&port)) {
+        if let Some((port, state)) = port.split_once('@').filter(|(port, _)| outputs.contains(port)) {
+            return Err(not_kept(&drafts[index], made, port, state, at));
+        }
         let help = suggest(port, "its outputs", outputs.iter().copied());
         let message = format!("stage `{name}` has no output `{port}`");
         return Err(Diagnostic::error("unknown-port", message).at(at.span, "").help(help));
-    }
-    if let Some(selector) = selector.filter(|selector| *selector != "last") {
-        return Err(selected(&drafts[index], port, selector, at));
     }
     if index == own {
         let message = format!("stage `{name}` can't read its own output");
@@ -283,30 +283,29 @@ fn origin(
     Ok(From::Draft { index, port: port.to_owned() })
 }
 
-/// Refuses a checkpoint that nobody keeps.
-fn selected(draft: &Draft<'_>, port: &str, selector: &str, at: &At<String>) -> Diagnostic {
-    let name = &draft.name;
-    let help = format!("write `{name}.{port}`, the state after the stage's last step");
-    let step = selector.strip_prefix("step=").map(str::parse::<usize>);
-    let (message, label) = match step {
-        Some(Ok(step)) => (
-            format!(
-                "stage `{name}` leaves no `{port}` of step {step}: a stage keeps the state after its last step only"
-            ),
-            "ends later, or earlier",
-        ),
-        None if selector == "best" => (
-            format!("stage `{name}` has no best `{port}`: it keeps its last state, and no metric that chooses another"),
-            "nothing here says what is best",
-        ),
-        _ => {
-            let message = format!("`@{selector}` chooses nothing");
-            let help = format!("`@last` is the only state that a stage keeps; {help}");
-            return Diagnostic::error("checkpoint", message).at(at.span, "").help(help);
-        }
+/// Refuses a state that nobody keeps, and says how a stage would.
+fn not_kept(draft: &Draft<'_>, made: &Decoded, port: &str, state: &str, at: &At<String>) -> Diagnostic {
+    let (name, kind) = (&draft.name, made.kind.name());
+    let last = format!("write `{name}.{port}`, its last state");
+    let step = state.strip_prefix("step=").map(str::parse::<usize>);
+    if !matches!((state, &step), ("best", _) | (_, Some(Ok(_)))) {
+        let message = format!("`@{state}` chooses nothing");
+        let help = format!("`@best`, `@step=400` and `@last` choose a state; {last}");
+        return Diagnostic::error("checkpoint", message).at(at.span, "").help(help);
+    }
+    let message = format!("stage `{name}` keeps no `{port}@{state}`");
+    // A kind whose stages keep states has a parameter that says which, and an output for each.
+    let keeps = made.kind.schema().pointer("/properties/keep").is_some() && port == "model";
+    let help = if !keeps {
+        let what = if port == "model" { format!("a stage of kind `{kind}`") } else { format!("of `{port}` a stage") };
+        format!("{what} keeps its last state only: {last}")
+    } else if let Some(Ok(step)) = step {
+        format!("add `keep = {{ steps = [{step}] }}` to its `params`, or {last}")
+    } else {
+        let more = format!("`curricle kinds show {kind}` lists what a best state is chosen by");
+        format!("add `keep = {{ best = \"…\" }}` to its `params` ({more}), or {last}")
     };
-    let help = if selector == "best" { format!("{help}; `early_stop` ends a stage near its best") } else { help };
-    Diagnostic::error("checkpoint", message).at(at.span, "").at(draft.entry.name.span, label).help(help)
+    Diagnostic::error("checkpoint", message).at(at.span, "").at(draft.entry.name.span, "this stage").help(help)
 }
 
 fn no_such_stage(name: &str, rest: &[&str], names: &Names, drafts: &[Draft<'_>], at: &At<String>) -> Diagnostic {

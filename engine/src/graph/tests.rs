@@ -202,6 +202,10 @@ fn drawings_are_stable() {
         "flowchart LR\n  data_rows[(\"data.rows\")]\n  t_rows[\"t[rows]<br/><i>train</i>\"]\n  u[\"u<br/><i>train</i>\"]\n  \
          data_rows -->|data| t_rows\n  data_rows -->|data| u\n  t_rows -->|model| u\n"
     );
+    assert_eq!(
+        (render::label("model as reference"), render::label("model@step=4")),
+        ("model as reference".into(), "\"model@step=4\"".into())
+    );
     assert!(render::render(&graph, render::Format::Dot).contains("\"t[rows]\" -> \"u\" [label=\"model\"];"));
     assert_eq!(
         render::render(&graph, render::Format::Text),

@@ -227,10 +227,13 @@ fn subject(arm: &Arm<'_>, local: &str, scored: &Scored<'_>) -> String {
     match scored.references(ArtifactKind::Model).first() {
         None => local.to_owned(),
         Some(reference) => match producer(arm, reference) {
-            Some((name, _)) => reference
-                .rsplit_once('.')
-                .filter(|(_, port)| *port != "model")
-                .map_or_else(|| name.to_owned(), |(_, port)| format!("{name}.{port}")),
+            Some((name, _)) => match reference.rsplit_once('.').map_or("model", |(_, port)| port) {
+                "model" => name.to_owned(),
+                // `mrl@best`: another state of its model.
+                port => port
+                    .strip_prefix("model@")
+                    .map_or_else(|| format!("{name}.{port}"), |state| format!("{name}@{state}")),
+            },
             None => reference.strip_suffix(".model").unwrap_or(reference).to_owned(),
         },
     }

@@ -56,7 +56,7 @@ pub struct InputPort {
 /// Something a stage makes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OutputPort {
-    /// Name after the stage's: `cold_start.model`.
+    /// Name after the stage's: `cold_start.model`; with `@` and a choice, a state beside the last: `mrl.model@best`.
     pub name: Cow<'static, str>,
     /// What it is.
     pub kind: ArtifactKind,

@@ -10,7 +10,14 @@ use crate::recipe::{At, Entry, Node, Table, head, items, references};
 /// Port whose edges make a chain.
 const MODEL: &str = "model";
 
+/// Is it the port, or a state of what is on it (`model@best`)?
+fn is_model(port: &str) -> bool {
+    port.split('@').next() == Some(MODEL)
+}
+
 /// Arranges the stages of a chain as `order` says; the names of members left out come back.
+///
+/// A member whose best state, or another, the next one starts from gives that state to whichever comes next.
 pub(super) fn arrange(
     stages: &mut Table,
     chain: &Chain,
@@ -49,7 +56,7 @@ pub(super) fn arrange(
     for (_, entry) in stages.0.iter_mut().filter(|(name, _)| !in_chain.contains(name.as_str())) {
         let Node::Table(stage) = &mut entry.value.value else { continue };
         for reference in inputs(stage) {
-            if let Some(port) = reference.strip_prefix(&last_before).filter(|port| *port == MODEL) {
+            if let Some(port) = reference.strip_prefix(&last_before).filter(|port| is_model(port)) {
                 *reference = format!("{last_now}.{port}");
             }
         }
@@ -57,7 +64,12 @@ pub(super) fn arrange(
     for (place, &member) in order.iter().enumerate() {
         let start = match place.checked_sub(1) {
             None => starts[0].clone(),
-            Some(before) => format!("{}.{MODEL}", members[order[before]].value),
+            Some(before) => {
+                let before = order[before];
+                let next = starts.get(before + 1).and_then(|start| start.strip_prefix(&members[before].value));
+                let port = next.and_then(|port| port.strip_prefix('.')).filter(|port| is_model(port)).unwrap_or(MODEL);
+                format!("{}.{port}", members[before].value)
+            }
         };
         if let Some(Node::Table(stage)) = stages.0.get_mut(&members[member].value).map(|entry| &mut entry.value.value)
             && let Some(Node::Table(inputs)) = stage.0.get_mut("inputs").map(|entry| &mut entry.value.value)

@@ -167,6 +167,25 @@ fn all_orders_share_their_beginnings() {
     assert_eq!(start(&graph, "trl+mrl+cold", "trl"), "models.base", "as the first one did");
 }
 
+/// Who gives another state than its last gives that one wherever it stands.
+#[test]
+fn another_order_takes_the_states_that_were_chosen() {
+    let more = "[ablations.order]\nchain = [\"cold\", \"mrl\", \"trl\"]\nfixed = [\"cold\"]\npermute = true\n";
+    let text = format!("{BASE}{more}")
+        .replace("lr = 2.0,", "keep = [\"best\"], lr = 2.0,")
+        .replace("\"mrl.model\"", "\"mrl.model@best\"")
+        .replace("\"trl.model\"", "\"trl.model@last\"");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("recipe.toml");
+    fs::write(&path, text).unwrap();
+    let checked = check(&Recipe::load(&path, &Overrides::default()).unwrap(), KINDS);
+    let graph = checked.unwrap_or_else(|wrong| panic!("{}", wrong.render(false))).graph;
+    assert_eq!(start(&graph, "", "trl"), "mrl.model@best");
+    assert_eq!(start(&graph, "cold+trl+mrl", "mrl"), "trl.model", "nobody chose one of `trl`");
+    assert_eq!(start(&graph, "cold+trl+mrl", "release"), "mrl.model@last", "what stands outside chooses itself");
+    assert_eq!(start(&graph, "cold+trl+mrl", "score[mrl]"), "mrl.model");
+}
+
 #[test]
 fn what_needs_a_stage_left_out_goes_with_it() {
     let more = "[stages.judge]\nkind = \"fake\"\ninputs = { model = \"mrl.model\" }\nafter = [\"trl\"]\n[runtime.stages.mrl]\nthreads = 1\n";

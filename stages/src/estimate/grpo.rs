@@ -14,6 +14,7 @@ use crate::rl::objective::entropy::EntropyKind;
 use crate::rl::objective::kl::Place;
 use crate::rl::select::SelectKind;
 use crate::train::precision::Precision;
+use crate::train::stop::port;
 
 /// Tensors as large as the logits in the head's backward pass, as in `sft`; two more where entropies are differentiated.
 const COPIES: f64 = 5.0;
@@ -98,6 +99,9 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
         "operations are at most these: every completion of {} tokens, and all samples that may be selected",
         params.max_new_tokens
     ));
+    if params.stop.is_some() {
+        notes.push("at most: it may stop early".to_owned());
+    }
     if facts.input("watch").is_some() {
         notes.push("looks at the rows on `watch` are left out".to_owned());
     }
@@ -157,18 +161,21 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
         (steps * (rollout.flops(&sizes, mean, &data) + update + look), steps * (read + trained + looked))
     };
     let trained = learning.trained(&sizes);
-    Estimate {
+    let states: Vec<String> = params.keep.states().collect();
+    let made = Extent { adapter: Some(training.adapters()), ..input.clone() };
+    let estimate = Estimate {
         parameters: Some(sizes.parameters() + training.adapters()),
         trained: Some(trained),
         phases,
         flops: Some(costs.0),
         tokens: Some(costs.1),
-        output_bytes: Some(training.output_bytes(params.save_optimizer)),
-        checkpoint_bytes: Some(training.checkpoint_bytes(facts, steps)),
+        output_bytes: Some(training.output_bytes(states.len(), params.save_optimizer)),
+        checkpoint_bytes: Some(training.checkpoint_bytes(facts, steps, (states.len(), params.keep.best.is_some()))),
         notes,
         ..Estimate::default()
-    }
-    .making("model", Extent { adapter: Some(training.adapters()), ..input.clone() })
+    };
+    let estimate = states.iter().fold(estimate, |all, state| all.making(&port(state), made.clone()));
+    estimate.making("model", made)
 }
 
 /// Samples that are trained on, at most, as a share of those of a rollout.

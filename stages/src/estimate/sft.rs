@@ -9,6 +9,7 @@ use super::questions::Questions;
 use super::training::Training;
 use super::{PROCESS, model, whole};
 use crate::kinds::sft::Params;
+use crate::train::stop::port;
 
 /// Tensors as large as the logits in the head's backward pass: the shifted scores, their gradient from the chosen tokens, that
 /// through the sum, exp of the scores, and the product of the last two.
@@ -81,23 +82,27 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
         let more = looks.zip(val.rows).and_then(|(looks, rows)| cost(looks.ceil() * rows, &val, Way::Forward));
         costs = costs.zip(more).map(|((flops, tokens), (more, tokens_more))| (flops + more, tokens + tokens_more));
     }
-    if params.early_stop.is_some() {
+    if params.stop.is_some() {
         notes.push("at most: it may stop early".to_owned());
     }
     let trained = learning.trained(&sizes);
-    Estimate {
+    let states: Vec<String> = params.keep.states().collect();
+    let made = Extent { adapter: Some(training.adapters()), ..input.clone() };
+    let estimate = Estimate {
         parameters: Some(sizes.parameters() + training.adapters()),
         trained: Some(trained),
         phases: training.phases(facts),
         bound: examples.is_none(),
         flops: costs.map(|(flops, _)| flops),
         tokens: costs.map(|(_, tokens)| tokens),
-        output_bytes: Some(training.output_bytes(params.save_optimizer)),
-        checkpoint_bytes: steps.map(|steps| training.checkpoint_bytes(facts, steps)),
+        output_bytes: Some(training.output_bytes(states.len(), params.save_optimizer)),
+        checkpoint_bytes: steps
+            .map(|steps| training.checkpoint_bytes(facts, steps, (states.len(), params.keep.best.is_some()))),
         notes,
         ..Estimate::default()
-    }
-    .making("model", Extent { adapter: Some(training.adapters()), ..input.clone() })
+    };
+    let estimate = states.iter().fold(estimate, |all, state| all.making(&port(state), made.clone()));
+    estimate.making("model", made)
 }
 
 /// Rows that are trained on: the last step of an epoch may hold fewer.

@@ -142,19 +142,22 @@ impl Training<'_> {
             .max(of(Part::Merger, merged * merged.max(sizes.hidden)))
     }
 
-    /// Bytes of the result: every weight, and an adapter beside it, in float32; and the moments, if they are kept too.
-    pub fn output_bytes(&self, save_optimizer: bool) -> u64 {
+    /// Bytes of the result: of the model and of each other state that is kept, every weight, and an adapter beside it, in float32;
+    /// and the moments, if they are kept too.
+    pub fn output_bytes(&self, kept: usize, save_optimizer: bool) -> u64 {
         let moments = if save_optimizer { self.moments() } else { 0 };
-        WIDE * (self.sizes.parameters() + self.adapters()) + moments
+        (1 + kept as u64) * WIDE * (self.sizes.parameters() + self.adapters()) + moments
     }
 
-    /// Bytes of the checkpoints of a stage: what learns and its moments; none where it ends before the first.
-    pub fn checkpoint_bytes(&self, facts: &Facts<'_>, steps: f64) -> u64 {
+    /// Bytes in the work folder of a stage: checkpoints, of what learns and its moments, none where it ends before the first;
+    /// and what learns in each of so many kept states, of which the best may be there for every checkpoint, too.
+    pub fn checkpoint_bytes(&self, facts: &Facts<'_>, steps: f64, kept: (usize, bool)) -> u64 {
         let every = facts.runtime.checkpoint_every as f64;
-        if every == 0.0 || steps <= every {
-            return 0;
-        }
-        let written = (steps / every).floor().min(CHECKPOINTS as f64) as u64;
-        written * (WIDE * self.learning.trained(self.sizes) + self.moments())
+        let learns = WIDE * self.learning.trained(self.sizes);
+        let written =
+            if every == 0.0 || steps <= every { 0 } else { (steps / every).floor().min(CHECKPOINTS as f64) as u64 };
+        let (states, best) = kept;
+        let older = if best { written } else { 0 };
+        written * (learns + self.moments()) + (states as u64 + older) * learns
     }
 }

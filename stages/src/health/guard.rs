@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! state.json             health: monitor, verdicts on watched questions, alerts, steps and values of the kept models
-//! tensors.safetensors    best.reward.weights.…, best.image_accuracy.weights.…
+//! tensors.safetensors    best.reward.weights.…, best.image_accuracy.weights.…; best.reward.adamw.…, where optimizers are left
 //! ```
 
 use std::path::Path;
@@ -22,6 +22,7 @@ use crate::train::checkpoint::{self, Checkpoint, Named};
 use crate::train::freeze::Learns;
 use crate::train::lanes::Lanes;
 use crate::train::meter::Meter;
+use crate::train::optimizer::{AdamW, AdamWConfig};
 
 /// Steps in a row whose gradient is not finite, after which nothing is to be hoped for.
 const MOST_NOT_FINITE: usize = 10;
@@ -43,7 +44,16 @@ pub struct Guard {
 /// A kept model.
 struct Best {
     mark: Mark,
-    model: Qwen2_5Vl,
+    held: Held,
+}
+
+/// What a stage may go back to.
+#[derive(Clone)]
+pub struct Held {
+    /// The model.
+    pub model: Qwen2_5Vl,
+    /// The optimizer's state then, where the stage leaves one.
+    pub optimizer: Option<AdamW>,
 }
 
 /// After which step a kept model stood, and what it was kept for.
@@ -99,7 +109,13 @@ impl Guard {
     ///
     /// # Errors
     /// Where a question can't be asked.
-    pub fn begin(&mut self, model: &Qwen2_5Vl, lanes: &Lanes, meter: &Meter) -> Result<(), StageError> {
+    pub fn begin(
+        &mut self,
+        model: &Qwen2_5Vl,
+        optimizer: Option<&AdamW>,
+        lanes: &Lanes,
+        meter: &Meter,
+    ) -> Result<(), StageError> {
         if let Some((settings, asker)) = &self.solved {
             let right = asker.ask(model, lanes)?;
             let share = right.iter().filter(|right| **right).count() as f64 / right.len().max(1) as f64;
@@ -110,24 +126,24 @@ impl Guard {
                 self.found(0, Finding { detector: "solved", action: settings.action, message });
             }
         }
-        if let Some(right) = self.look(0, model, lanes)? {
+        if let Some(right) = self.look(0, model, optimizer, lanes)? {
             meter.log(format!("{:.1} % of the watched questions are answered rightly at the start", 100.0 * right));
         }
         self.announce(meter);
         Ok(())
     }
 
-    /// Shall the loop keep the model from before a step, for [`Self::learn`]?
+    /// Shall the loop hold on to what there was before a step, for [`Self::learn`]?
     pub fn keeps_models(&self) -> bool {
         self.rules.is_some_and(|rules| rules.rolls_back())
     }
 
-    /// Learns the numbers of a step, and the model that earned them if [`Self::keeps_models`].
-    pub fn learn(&mut self, step: usize, reading: &Reading, before: Option<Qwen2_5Vl>) {
+    /// Learns the numbers of a step, and what earned them if [`Self::keeps_models`].
+    pub fn learn(&mut self, step: usize, reading: &Reading, before: Option<Held>) {
         let Some(rules) = self.rules else { return };
         let improved = self.state.monitor.learn(rules.window, reading);
-        if let (true, Some(model), Some(value)) = (improved, before, self.state.monitor.mean_reward(rules.window)) {
-            self.by_reward = Some(Best { mark: Mark { step: step - 1, value }, model });
+        if let (true, Some(held), Some(value)) = (improved, before, self.state.monitor.mean_reward(rules.window)) {
+            self.by_reward = Some(Best { mark: Mark { step: step - 1, value }, held });
         }
         for finding in self.state.monitor.findings(&rules) {
             self.found(step, finding);
@@ -138,7 +154,13 @@ impl Guard {
     ///
     /// # Errors
     /// Where a question can't be asked.
-    pub fn look(&mut self, step: usize, model: &Qwen2_5Vl, lanes: &Lanes) -> Result<Option<f64>, StageError> {
+    pub fn look(
+        &mut self,
+        step: usize,
+        model: &Qwen2_5Vl,
+        optimizer: Option<&AdamW>,
+        lanes: &Lanes,
+    ) -> Result<Option<f64>, StageError> {
         let Some((settings, asker)) = &self.watch else { return Ok(None) };
         if !step.is_multiple_of(settings.every) {
             return Ok(None);
@@ -147,7 +169,8 @@ impl Guard {
         let value = right.iter().filter(|right| **right).count() as f64 / right.len().max(1) as f64;
         // Among equals the later one: it has learnt more of what the stage is for.
         if settings.action == Action::Rollback && self.by_watch.as_ref().is_none_or(|best| value >= best.mark.value) {
-            self.by_watch = Some(Best { mark: Mark { step, value }, model: model.clone() });
+            let held = Held { model: model.clone(), optimizer: optimizer.cloned() };
+            self.by_watch = Some(Best { mark: Mark { step, value }, held });
         }
         let start = self.state.watched.get_or_insert_with(|| right.clone());
         let change = Change::between(start, &right);
@@ -210,20 +233,20 @@ impl Guard {
         self.state.alerts.push(alert);
     }
 
-    /// The stage's model after `step` of `steps`, and a note of every alert in the folder that it will be written to.
+    /// What the stage leaves after `step` of `steps`, and a note of every alert in the folder that its model will be written to.
     ///
     /// # Errors
     /// Where the note can't be written.
-    pub fn end(self, model: Qwen2_5Vl, step: usize, steps: usize, folder: &Path) -> Result<Qwen2_5Vl, StageError> {
+    pub fn end(self, held: Held, step: usize, steps: usize, folder: &Path) -> Result<Held, StageError> {
         if self.state.alerts.is_empty() {
-            return Ok(model);
+            return Ok(held);
         }
         let end = self.ended_by().cloned();
-        let (mut kept, mut model) = (step, model);
+        let (mut kept, mut held) = (step, held);
         if let Some(Alert { action: Action::Rollback, detector, .. }) = &end {
             let best = if detector == IMAGE_ACCURACY { self.by_watch } else { self.by_reward };
             if let Some(best) = best {
-                (kept, model) = (best.mark.step, best.model);
+                (kept, held) = (best.mark.step, best.held);
             }
         }
         let ended = end.map(|Alert { detector, action, .. }| {
@@ -232,7 +255,7 @@ impl Guard {
         let note = json!({ "schema": 1, "alerts": self.state.alerts, "ended": ended });
         let written = curricle_engine::fs::write(&folder.join("health.json"), format!("{note:#}\n"));
         written.map_err(|error| StageError::Failed(error.to_string()))?;
-        Ok(model)
+        Ok(held)
     }
 
     fn kept(&self) -> [(&'static str, &Option<Best>); 2] {
@@ -243,19 +266,26 @@ impl Guard {
     pub fn save(&self, learns: &Learns) -> (Vec<Named>, Value) {
         let (mut tensors, mut marks) = (Vec::new(), serde_json::Map::new());
         for (name, best) in self.kept() {
-            let Some(Best { mark, model }) = best else { continue };
-            let weights = checkpoint::weights(model, learns).into_iter();
-            tensors.extend(weights.map(|(field, data)| (format!("best.{name}.{field}"), data)));
+            let Some(Best { mark, held: Held { model, optimizer } }) = best else { continue };
+            let moments = optimizer.iter().flat_map(|optimizer| optimizer.save(model));
+            let held = checkpoint::weights(model, learns).into_iter().chain(moments);
+            tensors.extend(held.map(|(field, data)| (format!("best.{name}.{field}"), data)));
             marks.insert(name.to_owned(), json!(mark));
         }
         (tensors, json!({ "state": self.state, "best": marks }))
     }
 
-    /// What [`Self::save`] kept, with models that are `model` where nothing learns.
+    /// What [`Self::save`] kept, with models that are `model` where nothing learns, and optimizers where the stage leaves one.
     ///
     /// # Errors
     /// Where the checkpoint holds something else.
-    pub fn restore(&mut self, found: &Checkpoint, model: &Qwen2_5Vl, learns: &Learns) -> Result<(), StageError> {
+    pub fn restore(
+        &mut self,
+        found: &Checkpoint,
+        model: &Qwen2_5Vl,
+        optimizer: Option<AdamWConfig>,
+        learns: &Learns,
+    ) -> Result<(), StageError> {
         let foreign = || StageError::Failed("the checkpoint is of another version; run the stage anew".to_owned());
         let saved = found.state.get("health").ok_or_else(foreign)?;
         self.state = serde_json::from_value(saved["state"].clone()).map_err(|_| foreign())?;
@@ -264,7 +294,9 @@ impl Guard {
             let mark = serde_json::from_value(mark.clone()).map_err(|_| foreign())?;
             let restored = found.restore_from(&format!("best.{name}.weights"), model.clone(), learns);
             let model = restored.map_err(|error| StageError::while_doing("checkpointing", error))?;
-            Ok(Some(Best { mark, model }))
+            let moment = |field: &str| found.tensor(&format!("best.{name}.{field}"));
+            let optimizer = optimizer.map(|config| AdamW::restore(config, &model, moment));
+            Ok(Some(Best { mark, held: Held { model, optimizer } }))
         };
         (self.by_reward, self.by_watch) = (best("reward")?, best(IMAGE_ACCURACY)?);
         Ok(())

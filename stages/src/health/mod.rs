@@ -29,7 +29,7 @@ mod series;
 #[cfg(feature = "compute")]
 pub use ask::{Asker, Questioned};
 #[cfg(feature = "compute")]
-pub use guard::Guard;
+pub use guard::{Guard, Held};
 pub use monitor::{Finding, Monitor, Reading};
 pub use paired::Change;
 pub use params::{

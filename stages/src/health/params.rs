@@ -308,6 +308,14 @@ impl ImageAccuracy {
         share("image_accuracy.p", self.p, problems);
     }
 
+    /// Reports that nobody asks the questions that the parameter `by` needs the answers to.
+    pub fn asked(&self, by: Option<&str>, problems: &mut Problems) {
+        if let Some(place) = by.filter(|_| self.action == Action::Off) {
+            let help = "set `health.image_accuracy.action = \"warn\"`";
+            problems.param(place, "looks at `image_accuracy`, and `health.image_accuracy` is off", help);
+        }
+    }
+
     /// Reports a port `watch` that does not fit.
     pub fn check(&self, inputs: &PortTypes, problems: &mut Problems) {
         let Some(watch) = inputs.data("watch") else {

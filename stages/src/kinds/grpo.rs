@@ -35,9 +35,41 @@ use crate::train::carry::{Carry, OptimizerState};
 use crate::train::freeze::{self, Part};
 use crate::train::precision::Precision;
 use crate::train::schedule::Shape;
+use crate::train::stop::{self, Keep, Metric, Stop};
 
 /// The kind `grpo`.
 pub struct Grpo;
+
+/// A number of `grpo` that a rule may watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Watched {
+    /// Mean reward over the last `health.window` rollouts: a look at every step from the first full window on. The state that
+    /// earned it is that before the step's updates.
+    Reward,
+    /// Share of right answers over the last `health.window` rollouts, likewise.
+    Accuracy,
+    /// Share of right answers to the rows of `watch`, whenever they are asked (see `health.image_accuracy`).
+    ImageAccuracy,
+}
+
+impl Metric for Watched {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Reward => "reward",
+            Self::Accuracy => "accuracy",
+            Self::ImageAccuracy => "image_accuracy",
+        }
+    }
+
+    fn higher_is_better(self) -> bool {
+        true
+    }
+
+    fn measured_on(self) -> Option<&'static str> {
+        (self == Self::ImageAccuracy).then_some("watch")
+    }
+}
 
 /// Parameters of `grpo`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -107,7 +139,7 @@ pub struct Params {
     pub max_grad_norm: f64,
     /// Does the optimizer begin anew, or with the state on the port `optimizer`? Schedules begin anew either way.
     pub optimizer_state: OptimizerState,
-    /// Leaves the optimizer's state after the last step on the port `optimizer`; after a rollback, too.
+    /// Leaves the optimizer's state after the last step on the port `optimizer`; after a rollback, that of the model it went back to.
     pub save_optimizer: bool,
     /// Parts of the model that stay as they are.
     pub freeze: Vec<Part>,
@@ -118,6 +150,12 @@ pub struct Params {
     pub precision: Precision,
     /// What is watched while it trains, and what follows when something is wrong.
     pub health: Health,
+    /// Ends training before its last step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Stop<Watched>>,
+    /// Keeps states of the model beside the last.
+    #[serde(skip_serializing_if = "Keep::is_empty")]
+    pub keep: Keep<Watched>,
 }
 
 impl Default for Params {
@@ -160,6 +198,8 @@ impl Default for Params {
             lora: None,
             precision: Precision::F32,
             health: Health::default(),
+            stop: None,
+            keep: Keep::default(),
         }
     }
 }
@@ -192,7 +232,7 @@ impl StageKind for Grpo {
         let ports =
             if params.reward.command.is_some() { ports.input("program", ArtifactKind::Data).verbatim() } else { ports };
         let ports = ports.optional("reference", ArtifactKind::Model).optional("watch", ArtifactKind::Data).measures();
-        params.carry().ports(ports.output("model", ArtifactKind::Model))
+        params.keep.ports(params.carry().ports(ports.output("model", ArtifactKind::Model)))
     }
 
     fn validate(params: &Params, problems: &mut Problems) {
@@ -223,6 +263,7 @@ impl StageKind for Grpo {
             problems.param(format!("select.{path}"), message, help);
         }
         params.health.report(problems);
+        validate_ends(params, problems);
     }
 
     fn types(params: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
@@ -235,10 +276,12 @@ impl StageKind for Grpo {
         check_rewards(params, inputs, problems);
         reference::check(params, inputs, problems);
         params.health.image_accuracy.check(inputs, problems);
+        stop::check(params.stop.as_ref(), &params.keep, inputs, problems);
+        params.health.image_accuracy.asked(stop::asks(params.stop.as_ref(), &params.keep), problems);
         let model = inputs.model("model").cloned().unwrap_or_default();
         let model = lora::flow(params.lora.as_ref(), model, problems).made_from(inputs.data("data"));
         let types = params.carry().types(&model, inputs, problems);
-        types.with("model", ArtifactType::Model(model))
+        params.keep.types(&model, types).with("model", ArtifactType::Model(model))
     }
 
     fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
@@ -257,6 +300,23 @@ impl StageKind for Grpo {
     #[cfg(not(feature = "compute"))]
     fn run(_params: &Params, _context: &mut StageContext<'_>) -> Result<(), StageError> {
         Err(StageError::NoCompute)
+    }
+}
+
+/// Rules that would never be asked, and states that would never be reached.
+fn validate_ends(params: &Params, problems: &mut Problems) {
+    if let Some(stop) = &params.stop {
+        stop.report(problems);
+    }
+    params.keep.report(Some(params.steps), problems);
+    let by_rollouts = [Watched::Reward, Watched::Accuracy].into_iter().find(|metric| params.keep.best == Some(*metric));
+    if let (Some(metric), window) = (by_rollouts, params.health.window)
+        && window > params.steps
+    {
+        let (name, steps) = (metric.name(), params.steps);
+        let message =
+            format!("is `{name}`, a mean over {window} steps, and the stage has {steps}: there would be no look");
+        problems.param("keep.best", message, "set a smaller `health.window`, or train longer");
     }
 }
 

@@ -18,6 +18,7 @@ use crate::train::carry::{Carry, OptimizerState};
 use crate::train::freeze::{self, Part};
 use crate::train::precision::Precision;
 use crate::train::schedule::Shape;
+use crate::train::stop::{self, Keep, Metric, Stop};
 
 /// The kind `sft`.
 pub struct Sft;
@@ -46,29 +47,38 @@ pub enum Decay {
     All,
 }
 
-/// Ends training before the last step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EarlyStop {
-    /// What to watch: `val_loss` (needs the input `val`) or `loss`.
-    #[serde(default = "val_loss")]
-    pub metric: Watched,
-    /// Stops after this many looks (see `look_every`) in a row without a new best.
-    pub patience: usize,
-}
-
-fn val_loss() -> Watched {
-    Watched::ValLoss
-}
-
-/// A number that early stopping may watch; lower is better.
+/// A number of `sft` that a rule may watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Watched {
-    /// Mean loss over the rows of `val`.
+    /// Mean loss over the rows of `val`, at every look (see `look_every`).
     ValLoss,
     /// Mean training loss since the last look.
     Loss,
+    /// Share of right answers to the rows of `watch`, whenever they are asked (see `health.image_accuracy`).
+    ImageAccuracy,
+}
+
+impl Metric for Watched {
+    fn name(self) -> &'static str {
+        match self {
+            Self::ValLoss => "val_loss",
+            Self::Loss => "loss",
+            Self::ImageAccuracy => "image_accuracy",
+        }
+    }
+
+    fn higher_is_better(self) -> bool {
+        self == Self::ImageAccuracy
+    }
+
+    fn measured_on(self) -> Option<&'static str> {
+        match self {
+            Self::ValLoss => Some("val"),
+            Self::Loss => None,
+            Self::ImageAccuracy => Some("watch"),
+        }
+    }
 }
 
 /// Parameters of `sft`.
@@ -103,7 +113,7 @@ pub struct Params {
     pub max_grad_norm: f64,
     /// Does the optimizer begin anew, or with the state on the port `optimizer`? Schedules begin anew either way.
     pub optimizer_state: OptimizerState,
-    /// Leaves the optimizer's state after the last step on the port `optimizer`; after a rollback, too.
+    /// Leaves the optimizer's state after the last step on the port `optimizer`; after a rollback, that of the model it went back to.
     pub save_optimizer: bool,
     /// Parts of the model that stay as they are.
     pub freeze: Vec<Part>,
@@ -118,10 +128,18 @@ pub struct Params {
     pub max_length: Option<usize>,
     /// What to do with a longer row.
     pub too_long: TooLong,
-    /// Steps between looks at `val` and at early stopping; 0 looks once per epoch.
+    /// Steps between looks at `val` and at what `stop` and `keep` watch; 0 looks once per epoch.
     pub look_every: usize,
-    /// Ends training early.
-    pub early_stop: Option<EarlyStop>,
+    /// Was what `stop.plateau` is, and is nothing now. It stays in the text that keys are made of: what was trained before that is
+    /// found again.
+    #[schemars(skip)]
+    pub early_stop: (),
+    /// Ends training before its last step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Stop<Watched>>,
+    /// Keeps states of the model beside the last.
+    #[serde(skip_serializing_if = "Keep::is_empty")]
+    pub keep: Keep<Watched>,
     /// What the model is asked before and while it trains, and what follows when something is wrong.
     pub health: SftHealth,
 }
@@ -151,13 +169,21 @@ impl Default for Params {
             max_length: None,
             too_long: TooLong::Refuse,
             look_every: 0,
-            early_stop: None,
+            early_stop: (),
+            stop: None,
+            keep: Keep::default(),
             health: SftHealth::default(),
         }
     }
 }
 
 impl Params {
+    /// Steps, where rows, if they are not left out, say how many.
+    fn known_steps(&self, inputs: &PortTypes) -> Option<usize> {
+        let rows = || inputs.data("data").and_then(|data| data.rows.get().copied());
+        self.steps.or_else(|| Some(rows()?.div_ceil(self.batch.max(1)) * self.epochs.unwrap_or(1)))
+    }
+
     fn carry(&self) -> Carry<'_> {
         Carry { state: self.optimizer_state, save: self.save_optimizer, frozen: &self.freeze }
     }
@@ -178,7 +204,7 @@ impl StageKind for Sft {
             .optional("watch", ArtifactKind::Data)
             .measures()
             .output("model", ArtifactKind::Model);
-        params.carry().ports(ports)
+        params.keep.ports(params.carry().ports(ports))
     }
 
     fn validate(params: &Params, problems: &mut Problems) {
@@ -223,8 +249,8 @@ impl StageKind for Sft {
             lora.validate(&params.freeze, problems);
         }
         validate_tokens(params, problems);
-        if params.early_stop.as_ref().is_some_and(|stop| stop.patience == 0) {
-            problems.param("early_stop.patience", "must be at least 1", "");
+        if let Some(stop) = &params.stop {
+            stop.report(problems);
         }
         params.health.report(problems);
     }
@@ -241,11 +267,9 @@ impl StageKind for Sft {
             fit::length(port, params.max_length, params.too_long == TooLong::Refuse, inputs, problems);
         }
         fit::frozen(&params.freeze, inputs, problems);
-        if params.early_stop.as_ref().is_some_and(|stop| stop.metric == Watched::ValLoss)
-            && inputs.data("val").is_none()
-        {
-            problems.param("early_stop.metric", "`val_loss` needs the input `val`", "connect `val`, or watch `loss`");
-        }
+        params.keep.report(params.known_steps(inputs), problems);
+        stop::check(params.stop.as_ref(), &params.keep, inputs, problems);
+        params.health.image_accuracy.asked(stop::asks(params.stop.as_ref(), &params.keep), problems);
         if !params.add_tokens.is_empty() && matches!(model.adapter.get(), Some(Some(_))) {
             problems.param(
                 "add_tokens",
@@ -258,7 +282,7 @@ impl StageKind for Sft {
         let model = lora::flow(params.lora.as_ref(), with_tokens(model, &params.add_tokens), problems);
         let model = model.made_from(inputs.data("data"));
         let types = params.carry().types(&model, inputs, problems);
-        types.with("model", ArtifactType::Model(model))
+        params.keep.types(&model, types).with("model", ArtifactType::Model(model))
     }
 
     fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
@@ -314,9 +338,11 @@ fn validate_tokens(params: &Params, problems: &mut Problems) {
 
 #[cfg(feature = "compute")]
 mod run {
+    use std::sync::Arc;
+
     use curricle_engine::stage::{StageContext, StageError};
 
-    use super::{Decay, Params, TooLong, Watched};
+    use super::{Decay, Params, TooLong};
     use crate::health::{Action, Asker, Guard, Questioned};
     use crate::inputs;
     use crate::model::ModelConfig;
@@ -324,8 +350,10 @@ mod run {
     use crate::prompt::Instruction;
     use crate::train::batch::Walk;
     use crate::train::checkpoint::Checkpoints;
+    use crate::train::course::Course;
+    use crate::train::kept::Keeper;
     use crate::train::lanes::Lanes;
-    use crate::train::meter::{Patience, Session, Shown, conduct};
+    use crate::train::meter::{Session, Shown, conduct};
     use crate::train::optimizer::AdamWConfig;
     use crate::train::schedule::Schedule;
     use crate::train::start::{self, Change, Start};
@@ -333,16 +361,13 @@ mod run {
 
     /// What a step reports.
     fn shown(params: &Params) -> Vec<Shown> {
-        let mut shown = vec![LOSS, Shown::lower("lr"), Shown::lower("grad_norm"), Shown::higher("tokens_per_s")];
-        shown.push(Shown::lower("not_finite"));
+        let mut shown: Vec<_> = ["loss", "lr", "grad_norm"].map(Shown::lower).into();
+        shown.extend([Shown::higher("tokens_per_s"), Shown::lower("not_finite")]);
         if params.health.image_accuracy.action != Action::Off {
             shown.push(Shown::higher("image_accuracy"));
         }
         shown
     }
-
-    const LOSS: Shown = Shown::lower("loss");
-    const VAL_LOSS: Shown = Shown::lower("val_loss");
 
     pub(super) fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
         let failed = |error: &dyn std::fmt::Display| StageError::Failed(error.to_string());
@@ -380,11 +405,7 @@ mod run {
             steps,
             rounds: steps.div_ceil(look_every),
             by_step: shown(params),
-            by_look: if val.is_some() { vec![VAL_LOSS] } else { Vec::new() },
-            patience: params.early_stop.as_ref().map(|stop| match stop.metric {
-                Watched::Loss => Patience { watch: LOSS, by_looks: false, rounds: stop.patience },
-                Watched::ValLoss => Patience { watch: VAL_LOSS, by_looks: true, rounds: stop.patience },
-            }),
+            by_look: if val.is_some() { vec![Shown::lower("val_loss")] } else { Vec::new() },
         };
         let change = Change {
             lora: params.lora.as_ref(),
@@ -404,9 +425,11 @@ mod run {
             device: &device,
         };
         let guard = guard(params, context, with)?;
-        let output = context.output("model")?;
+        let (output, end) = (context.output("model")?, Arc::new(end));
         let plan = Plan {
             guard,
+            course: Course::new(params.stop.as_ref(), &params.keep),
+            keeper: Keeper::new(&params.keep, Arc::clone(&end), context.work_dir(), |port| context.output(port))?,
             moments: context.optional("optimizer").map(|input| input.path.clone()),
             notes: output.clone(),
             leaves: params.save_optimizer.then(|| context.output("optimizer")).transpose()?,

@@ -2,6 +2,7 @@
 //! step does ([`super::step`]).
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use curricle_engine::exec::StageEvent;
@@ -14,14 +15,16 @@ use super::reward::{Rewards, Scored};
 use super::select::{SelectKind, Selection};
 use super::step::{Step, Trainer};
 use super::update::Learner;
-use crate::health::{Action, Asker, Guard, Questioned, Reading};
-use crate::kinds::grpo::Params;
+use crate::health::{Action, Asker, Guard, Held, Questioned, Reading};
+use crate::kinds::grpo::{Params, Watched};
 use crate::model::tape::Keep;
 use crate::model::{ModelConfig, Qwen2_5Vl, weights};
 use crate::prompt::Instruction;
 use crate::train::carry;
 use crate::train::checkpoint::{self, Checkpoint, CheckpointError, Checkpoints};
+use crate::train::course::Course;
 use crate::train::freeze::Learns;
+use crate::train::kept::Keeper;
 use crate::train::lanes::Lanes;
 use crate::train::meter::{Meter, Numbers, Session, Shown, conduct};
 use crate::train::optimizer::{AdamW, AdamWConfig};
@@ -78,10 +81,15 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
         model: context.output("model")?,
         optimizer: params.save_optimizer.then(|| context.output("optimizer")).transpose()?,
     };
-    let session =
-        Session { steps: params.steps, rounds: 1, by_step: shown(params), by_look: Vec::new(), patience: None };
+    let end = Arc::new(end);
+    let watch = Over {
+        guard,
+        course: Course::new(params.stop.as_ref(), &params.keep),
+        keeper: Keeper::new(&params.keep, Arc::clone(&end), context.work_dir(), |port| context.output(port))?,
+    };
+    let session = Session { steps: params.steps, rounds: 1, by_step: shown(params), by_look: Vec::new() };
     let output = folders.model.clone();
-    let body = move |start: Qwen2_5Vl, meter: &mut Meter| train(&trainer, &folders, guard, start, meter);
+    let body = move |start: Qwen2_5Vl, meter: &mut Meter| train(&trainer, &folders, watch, start, meter);
     let model = conduct(context, session, start, body)?;
     end.write(&model, &output)
 }
@@ -97,6 +105,45 @@ struct Folders {
     model: PathBuf,
     /// The optimizer's state at the end.
     optimizer: Option<PathBuf>,
+}
+
+/// What watches over a loop: detectors, rules that end it, and where states are kept.
+struct Over {
+    guard: Guard,
+    course: Course<Watched>,
+    keeper: Keeper,
+}
+
+impl Over {
+    /// Does the stage end here, wherever its last step is?
+    fn ends(&self) -> bool {
+        self.guard.ends() || self.course.ended().is_some()
+    }
+
+    /// Shows the numbers of a step, by the `window` that detectors have, to the rules; keeps the state that is the best.
+    ///
+    /// A rollout is of the model as it was `before` the step's updates.
+    fn judge(
+        &mut self,
+        (step, window): (usize, usize),
+        rollout: &Reading,
+        (before, after): (Option<&Qwen2_5Vl>, &Qwen2_5Vl),
+        watched: Option<f64>,
+        learns: &Learns,
+    ) -> Result<(), StageError> {
+        self.keeper.after(step, after, learns)?;
+        for (metric, value) in [(Watched::Reward, rollout.reward), (Watched::Accuracy, rollout.right)] {
+            let mean = self.course.collect(metric, value, window);
+            let best = mean.is_some_and(|mean| self.course.look(step, step - 1, metric, mean));
+            if let Some(before) = before.filter(|_| best) {
+                self.keeper.best(step - 1, before, learns)?;
+            }
+        }
+        if watched.is_some_and(|share| self.course.look(step, step, Watched::ImageAccuracy, share)) {
+            self.keeper.best(step, after, learns)?;
+        }
+        Ok(())
+    }
 }
 
 /// What the KL term pulls towards: the model on the port `reference`, or what the stage starts from.
@@ -124,63 +171,83 @@ fn reference(
     Ok(Some(params.precision.view(&reference)))
 }
 
-/// The loop: from the newest checkpoint, or the start, to the last step or the one where a detector ends it.
+/// The loop: from the newest checkpoint, or the start, to the last step or the one where a rule or a detector ends it.
 fn train(
     trainer: &Trainer,
     folders: &Folders,
-    mut guard: Guard,
+    mut over: Over,
     model: Qwen2_5Vl,
     meter: &mut Meter,
 ) -> Result<Qwen2_5Vl, StageError> {
     let trouble = |error: CheckpointError| StageError::while_doing("checkpointing", error);
     let (params, lanes) = (&trainer.params, &trainer.lanes);
+    let leaves = folders.optimizer.is_some();
     let learns = Learns::of(&model, &params.freeze);
     let mut learner =
         Learner { model, optimizer: AdamW::new(adamw(params)), entropy: Controller::new(&params.entropy) };
     let mut memory = Memory::new(params);
     let mut done = 0;
     if let Some(found) = folders.checkpoints.latest(|message| meter.log(message)) {
-        guard.restore(&found, &learner.model, &learns)?;
+        over.guard.restore(&found, &learner.model, leaves.then(|| adamw(params)), &learns)?;
+        over.course.restore(&found)?;
+        over.keeper.named(over.course.best());
         (learner, memory) = restore(&found, learner, params)?;
         done = found.step;
-        meter.resume(done, meter.history().clone());
+        meter.resume(done, 0);
     } else {
         if let Some(folder) = &folders.moments {
             let (optimizer, said) = carry::read(folder, adamw(params), &learner.model, &learns)?;
             learner.optimizer = optimizer;
             meter.log(said);
         }
-        guard.begin(&learner.model, lanes, meter)?;
+        over.guard.begin(&learner.model, leaves.then_some(&learner.optimizer), lanes, meter)?;
     }
-    while done < params.steps && !guard.ends() {
-        let before = guard.keeps_models().then(|| learner.model.clone());
+    let earns = [Watched::Reward, Watched::Accuracy].into_iter().any(|metric| over.course.chooses_by(metric));
+    while done < params.steps && !over.ends() {
+        let before = (over.guard.keeps_models() || earns).then(|| learner.held(leaves));
         let step;
         (learner, step) = trainer.step(done, learner, &mut memory)?;
         done += 1;
         meter.log(describe(done, &step));
-        guard.learn(done, &reading(&step, params), before);
-        let watched = guard.look(done, &learner.model, lanes)?;
+        let reading = reading(&step, params);
+        over.guard.learn(done, &reading, before.clone());
+        let watched = over.guard.look(done, &learner.model, leaves.then_some(&learner.optimizer), lanes)?;
+        over.course.step(done, step.samples.iter().map(|sample| sample.tokens).sum());
+        let models = (before.as_ref().map(|before| &before.model), &learner.model);
+        over.judge((done, params.health.window), &reading, models, watched, &learns)?;
         meter.step(done, numbers(&step, &params.reward, watched));
-        guard.announce(meter);
+        over.guard.announce(meter);
         if let Some(report) = &step.report {
-            guard.finite(done, report.taken > 0)?;
+            over.guard.finite(done, report.taken > 0)?;
         }
-        if guard.ends() {
+        if over.ends() {
             break;
         }
         let stop = meter.should_stop() && done < params.steps;
         if stop || (folders.every > 0 && done % folders.every == 0) {
-            save(&folders.checkpoints, done, &learner, &memory, &guard, &learns).map_err(trouble)?;
+            save(&folders.checkpoints, done, &learner, &memory, &over, &learns).map_err(trouble)?;
+            over.keeper.named(over.course.best());
             meter.report(StageEvent::Checkpoint { step: done });
         }
         if stop {
             return Err(StageError::Interrupted { step: done });
         }
     }
-    if let Some(folder) = &folders.optimizer {
-        carry::write(&learner.optimizer, &learner.model, folder)?;
+    let Over { guard, course, keeper } = over;
+    course.tell(done, params.steps, &folders.model, meter)?;
+    let held = guard.end(learner.held(leaves), done, params.steps, &folders.model)?;
+    if let (Some(folder), Some(optimizer)) = (&folders.optimizer, &held.optimizer) {
+        carry::write(optimizer, &held.model, folder)?;
     }
-    guard.end(learner.model, done, params.steps, &folders.model)
+    keeper.finish((done, &held.model), course.best(), &learns, meter)?;
+    Ok(held.model)
+}
+
+impl Learner {
+    /// The model, and the optimizer's state if the stage leaves one.
+    fn held(&self, leaves: bool) -> Held {
+        Held { model: self.model.clone(), optimizer: leaves.then(|| self.optimizer.clone()) }
+    }
 }
 
 fn save(
@@ -188,16 +255,17 @@ fn save(
     step: usize,
     learner: &Learner,
     memory: &Memory,
-    guard: &Guard,
+    over: &Over,
     learns: &Learns,
 ) -> Result<(), CheckpointError> {
     let mut tensors = checkpoint::weights(&learner.model, learns);
     tensors.extend(learner.optimizer.save(&learner.model));
     let (kept, mut state) = memory.save(&learner.entropy);
     tensors.extend(kept);
-    let (kept, health) = guard.save(learns);
+    let (kept, health) = over.guard.save(learns);
     tensors.extend(kept);
     state["health"] = health;
+    state["course"] = over.course.save();
     checkpoints.save(step, &tensors, state)
 }
 

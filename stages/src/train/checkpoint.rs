@@ -28,7 +28,8 @@ use super::gradients::Path as FieldPath;
 /// A tensor under its name in a checkpoint.
 pub type Named = (String, TensorData);
 
-const KEEP: usize = 2;
+/// Checkpoints that stay on disk.
+pub const KEEP: usize = 2;
 
 /// Why a checkpoint could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -156,13 +157,25 @@ impl Checkpoint {
 
     /// As [`Self::restore`], from weights whose names begin with `prefix` in place of `weights`.
     pub fn restore_from<M: Module>(&self, prefix: &str, model: M, learns: &Learns) -> Result<M, CheckpointError> {
-        let mut restore = Restore { path: FieldPath::default(), from: self, prefix, learns, missing: None };
-        let model = model.map(&mut restore);
-        match restore.missing {
-            None => Ok(model),
-            Some(name) => Err(CheckpointError { path: self.path.clone(), kind: CheckpointErrorKind::Weights(name) }),
-        }
+        restored(&self.tensors, prefix, model, learns).map_err(|kind| CheckpointError { path: self.path.clone(), kind })
     }
+}
+
+/// `model` with the weights that [`weights`] named and [`write_tensors`] wrote; every one must be there.
+pub fn read_weights<M: Module>(path: &Path, model: M, learns: &Learns) -> Result<M, CheckpointError> {
+    let tensors = read_tensors(path)?;
+    restored(&tensors, "weights", model, learns).map_err(|kind| CheckpointError { path: path.to_owned(), kind })
+}
+
+fn restored<M: Module>(
+    from: &BTreeMap<String, TensorData>,
+    prefix: &str,
+    model: M,
+    learns: &Learns,
+) -> Result<M, CheckpointErrorKind> {
+    let mut restore = Restore { path: FieldPath::default(), from, prefix, learns, missing: None };
+    let model = model.map(&mut restore);
+    restore.missing.map_or(Ok(model), |name| Err(CheckpointErrorKind::Weights(name)))
 }
 
 /// The paths of a module's float parameters, in the order in which it visits them.
@@ -205,7 +218,7 @@ impl ModuleVisitor for Visit<'_> {
 
 struct Restore<'a> {
     path: FieldPath,
-    from: &'a Checkpoint,
+    from: &'a BTreeMap<String, TensorData>,
     prefix: &'a str,
     learns: &'a Learns,
     missing: Option<String>,
@@ -226,7 +239,7 @@ impl ModuleMapper for Restore<'_> {
             return param;
         }
         let (id, tensor, mapper) = param.consume();
-        let new = match self.from.tensor(&format!("{}.{name}", self.prefix)) {
+        let new = match self.from.get(&format!("{}.{name}", self.prefix)).cloned() {
             Some(data) if *data.shape() == tensor.shape() => {
                 let dtype = data.dtype();
                 Tensor::from_data(data, (&tensor.device(), dtype))
@@ -250,9 +263,14 @@ fn read(path: &Path) -> Result<Checkpoint, CheckpointErrorKind> {
     Ok(Checkpoint { path: path.to_owned(), step: header.step, state: header.state, tensors })
 }
 
-/// Writes tensors to a file of their own.
+/// Writes tensors to a file of their own; what has its right name is whole.
 pub fn write_tensors(path: &Path, tensors: &[Named]) -> Result<(), CheckpointError> {
-    let written = to_bytes(tensors).and_then(|bytes| Ok(write_synced(path, &bytes)?));
+    let temporary = path.with_extension("writing");
+    let written = to_bytes(tensors).and_then(|bytes| {
+        write_synced(&temporary, &bytes)?;
+        fs::rename(&temporary, path)?;
+        Ok(path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())?)
+    });
     written.map_err(|kind| CheckpointError { path: path.to_owned(), kind })
 }
 

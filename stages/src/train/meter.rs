@@ -1,16 +1,17 @@
-//! A training loop → burn-train's services around it: metrics, event store, early stopping, interrupter, renderer and
-//! dashboard. Refuses to know what a step computes.
+//! A training loop → burn-train's services around it: metrics, interrupter, renderer and dashboard. Refuses to know what a step
+//! computes.
 //!
 //! [`conduct`] launches burn-train's `SupervisedTraining` with a learning strategy of our own, whose body is the caller's
-//! loop. What burn-train does: aggregate metrics per round, keep them, decide on early stopping, carry the stop request,
-//! draw. What it can't carry here, and who does instead:
+//! loop. What burn-train does: aggregate metrics per round, keep them, carry the stop request, draw. What it can't carry here,
+//! and who does instead:
 //!
 //! - *Steps.* Its learner checkpoints per epoch, without position or random state, and in files named by random parameter
 //!   ids; our loops resume at any step ([`super::checkpoint`]). Its "epoch" is our round: the steps between two looks.
 //! - *Data.* Its loaders start over with every epoch; ours is asked for a step by number, so its loaders stay empty.
 //! - *Optimizer.* Its state takes the gradient's type, clipping is per tensor, and loading it asks for a default device
 //!   ([`super::optimizer`], [`super::clip`]); the learner's own optimizer stays idle.
-//! - *Resume.* Its early stopping keeps its best value to itself, so a resumed run tells it the earlier rounds again.
+//! - *Early stopping.* Its strategy knows one rule, the round without a new best however small, and keeps what it has seen to
+//!   itself, so that no checkpoint can hold it; ours are in [`super::stop`] and [`super::course`].
 //!
 //! The loop runs on a thread of its own, in a pool of one (see [`super::lanes`]); the calling thread passes on what
 //! happened and whether to stop.
@@ -27,19 +28,17 @@ use burn::optim::lr_scheduler::constant::ConstantLr;
 use burn::tensor::{Device, ExecutionError, TensorReadError};
 use burn::train::logger::InMemoryMetricLogger;
 use burn::train::metric::state::{FormatOptions, NumericMetricState};
-use burn::train::metric::store::{Aggregate, Direction, EventStoreClient, Split};
 use burn::train::metric::{
     Adaptor, Metric, MetricAttributes, MetricMetadata, MetricName, Numeric, NumericAttributes, NumericEntry,
     SerializedEntry,
 };
 use burn::train::{
-    AsyncProcessorTraining, CloneEarlyStoppingStrategy, EventProcessorTraining, InferenceStep, Interrupter, ItemLazy,
-    Learner, LearnerEvent, LearnerModel, MetricEarlyStoppingStrategy, StoppingCondition, SupervisedLearningStrategy,
-    SupervisedTraining, TrainLoader, TrainStep, TrainingComponents, TrainingItem, TrainingStrategy, ValidLoader,
+    AsyncProcessorTraining, EventProcessorTraining, InferenceStep, Interrupter, ItemLazy, Learner, LearnerEvent,
+    LearnerModel, SupervisedLearningStrategy, SupervisedTraining, TrainLoader, TrainStep, TrainingComponents,
+    TrainingItem, TrainingStrategy, ValidLoader,
 };
 use curricle_engine::exec::StageEvent;
 use curricle_engine::stage::{StageContext, StageError};
-use serde::{Deserialize, Serialize};
 
 use super::lanes;
 use super::relay::Relay;
@@ -91,17 +90,6 @@ impl Shown {
     }
 }
 
-/// When to stop early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// The number to watch; its mean over a round counts.
-    pub watch: Shown,
-    /// Is it reported by looks, or by steps?
-    pub by_looks: bool,
-    /// Rounds without a new best.
-    pub rounds: usize,
-}
-
 /// What a loop is going to do and report.
 #[derive(Debug, Clone)]
 pub struct Session {
@@ -113,65 +101,38 @@ pub struct Session {
     pub by_step: Vec<Shown>,
     /// Numbers of every look.
     pub by_look: Vec<Shown>,
-    /// When to stop early.
-    pub patience: Option<Patience>,
-}
-
-/// What early stopping has seen; part of a loop's checkpoint.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct History {
-    /// Mean of the watched number in each finished round.
-    pub rounds: Vec<f64>,
-    /// Its values in the round that goes on.
-    pub open: Vec<f64>,
 }
 
 /// A loop's connection to burn-train.
 pub struct Meter {
     processor: Processor,
-    store: Arc<EventStoreClient>,
-    stopping: Option<Box<dyn CloneEarlyStoppingStrategy>>,
     interrupter: Interrupter,
     flag: Arc<AtomicBool>,
     events: Sender<StageEvent>,
     session: Session,
-    history: History,
+    /// Rounds that are over.
+    rounds: usize,
+    /// Has the next begun?
     open: bool,
 }
 
 type Processor = AsyncProcessorTraining<LearnerEvent<Numbers>, LearnerEvent<Numbers>>;
 
 impl Meter {
-    /// Continues after `step` with what early stopping had seen; before the first [`Self::step`].
-    pub fn resume(&mut self, step: usize, history: History) {
+    /// Continues after `step`, with so many rounds behind it; before the first [`Self::step`].
+    pub fn resume(&mut self, step: usize, rounds: usize) {
         self.report(StageEvent::Resumed { step });
-        let Some(patience) = self.session.patience else { return };
-        let again = |value| Numbers(vec![(patience.watch.name, value)]);
-        for value in history.rounds {
-            self.open_round();
-            self.tell(0, again(value), patience.by_looks);
-            self.close_round();
-        }
-        for value in history.open {
-            self.open_round();
-            self.tell(0, again(value), patience.by_looks);
-            self.history.open.push(value);
-        }
+        self.rounds = rounds;
     }
 
     /// Reports a finished step, counted from 1.
     pub fn step(&mut self, step: usize, numbers: Numbers) {
         self.open_round();
-        if let Some(patience) = self.session.patience
-            && !patience.by_looks
-        {
-            self.history.open.extend(numbers.get(patience.watch.name));
-        }
         self.tell(step, numbers, false);
     }
 
-    /// Ends a round, with numbers of a look where there was one; true where training should stop early.
-    pub fn look(&mut self, numbers: Option<Numbers>) -> bool {
+    /// Ends a round, with numbers of a look where there was one.
+    pub fn look(&mut self, numbers: Option<Numbers>) {
         self.open_round();
         if let Some(numbers) = numbers {
             let total_items = 1;
@@ -180,17 +141,12 @@ impl Meter {
             self.tell(1, numbers, true);
             self.check_valid(LearnerEvent::EndSplit(epoch_number));
         }
-        self.close_round()
+        self.close_round();
     }
 
     /// Did somebody ask to stop, here or on the dashboard?
     pub fn should_stop(&self) -> bool {
         self.flag.load(Ordering::Relaxed) || self.interrupter.should_stop()
-    }
-
-    /// What early stopping has seen so far, for a checkpoint.
-    pub fn history(&self) -> &History {
-        &self.history
     }
 
     /// Reports something else than numbers.
@@ -206,7 +162,7 @@ impl Meter {
 
     /// Number of the round that goes on, from 1.
     fn round(&self) -> usize {
-        self.history.rounds.len() + 1
+        self.rounds + 1
     }
 
     fn open_round(&mut self) {
@@ -217,21 +173,14 @@ impl Meter {
         }
     }
 
-    fn close_round(&mut self) -> bool {
+    fn close_round(&mut self) {
         let round = self.round();
         self.check_train(LearnerEvent::EndSplit(round));
         self.check_train(LearnerEvent::EndEpoch(round));
         self.open = false;
-        self.history.open.clear();
         let flushed = self.processor.flush();
         self.interrupter.fail_on_error(flushed);
-        let mut value = f64::NAN;
-        if let Some(patience) = self.session.patience {
-            let split = if patience.by_looks { Split::Valid } else { Split::Train };
-            value = self.store.find_metric(patience.watch.name, round, Aggregate::Mean, &split).unwrap_or(f64::NAN);
-        }
-        self.history.rounds.push(value);
-        self.stopping.as_mut().is_some_and(|stopping| stopping.should_stop(round, &self.store))
+        self.rounds = round;
     }
 
     fn tell(&mut self, step: usize, numbers: Numbers, by_look: bool) {
@@ -324,15 +273,6 @@ where
     for shown in &session.by_look {
         training = training.metric_valid_numeric(Gauge::new(*shown));
     }
-    if let Some(patience) = session.patience {
-        training = training.early_stopping(MetricEarlyStoppingStrategy::new(
-            &Gauge::new(patience.watch),
-            Aggregate::Mean,
-            if patience.watch.higher_is_better { Direction::Highest } else { Direction::Lowest },
-            if patience.by_looks { Split::Valid } else { Split::Train },
-            StoppingCondition::NoImprovementSince { n_epochs: patience.rounds },
-        ));
-    }
     let strategy = Ours { parts: Mutex::new(Some((body, session, flag, events))), failure: Arc::clone(&failure) };
     let learner = Learner::new(model, SgdConfig::new().init(), ConstantLr::new(0.0));
     let result = training.with_training_strategy(TrainingStrategy::Custom(Arc::new(strategy))).launch(learner);
@@ -372,13 +312,11 @@ where
         let Some((body, session, flag, events)) = parts else { return (model, components.event_processor) };
         let mut meter = Meter {
             processor: components.event_processor,
-            store: components.event_store,
-            stopping: components.early_stopping,
             interrupter: components.interrupter,
             flag,
             events,
             session,
-            history: History::default(),
+            rounds: 0,
             open: false,
         };
         let model = body(model.clone(), &mut meter).unwrap_or_else(|error| {

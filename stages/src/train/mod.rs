@@ -9,6 +9,7 @@ pub mod carry;
 pub mod freeze;
 pub mod precision;
 pub mod schedule;
+pub mod stop;
 
 #[cfg(feature = "compute")]
 pub mod batch;
@@ -17,7 +18,11 @@ pub mod checkpoint;
 #[cfg(feature = "compute")]
 pub mod clip;
 #[cfg(feature = "compute")]
+pub mod course;
+#[cfg(feature = "compute")]
 pub mod gradients;
+#[cfg(feature = "compute")]
+pub mod kept;
 #[cfg(feature = "compute")]
 pub mod lanes;
 #[cfg(feature = "compute")]

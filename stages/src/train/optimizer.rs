@@ -39,7 +39,7 @@ impl Default for AdamWConfig {
 }
 
 /// AdamW and its state.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AdamW {
     config: AdamWConfig,
     /// By the order in which the module visits its parameters; `None` before the first update.

@@ -106,10 +106,7 @@ impl TrainingProgressLogger for Relay {
     }
 
     fn update_split(&mut self, items: usize) {
-        // Rounds that a resumed run tells again come with number 0.
-        if items == 0 {
-            self.numbers.clear();
-        } else if !self.looking {
+        if !self.looking {
             self.step = items;
             self.send();
         }

@@ -19,17 +19,20 @@ use super::batch::Walk;
 use super::carry;
 use super::checkpoint::{Checkpoints, weights};
 use super::clip::global_norm;
+use super::course::Course;
 use super::freeze::{Learns, Part};
 use super::gradients::Gradients;
+use super::kept::Keeper;
 use super::lanes::Lanes;
 use super::learn::Pass;
 use super::logprob::{Entropies, Positions};
 use super::loss::nll_sum;
-use super::meter::{History, Meter, Numbers};
+use super::meter::{Meter, Numbers};
 use super::optimizer::{AdamW, AdamWConfig};
 use super::precision::Precision;
 use super::schedule::Schedule;
-use crate::health::Guard;
+use crate::health::{Guard, Held};
+use crate::kinds::sft::Watched;
 use crate::model::tape::Keep;
 use crate::model::{Batch, ModelConfig, Noise, Padding, Qwen2_5Vl};
 
@@ -219,6 +222,10 @@ pub struct Plan {
     pub checkpoint_every: usize,
     /// What is asked of the model beside its training.
     pub guard: Guard,
+    /// When it ends before its last step, and which state is its best.
+    pub course: Course<Watched>,
+    /// Where states are kept.
+    pub keeper: Keeper,
     /// Folder of the state that the optimizer begins with.
     pub moments: Option<PathBuf>,
     /// Folder for notes beside the model.
@@ -228,8 +235,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Runs every step that no earlier attempt finished, and returns the model after the last, or the one that a detector
-    /// ends with.
+    /// Runs every step that no earlier attempt finished, and returns the model after the last, or the one that a rule or a
+    /// detector ends with.
     ///
     /// # Errors
     ///
@@ -237,25 +244,26 @@ impl Plan {
     /// finite or the disk refuses.
     pub fn run(mut self, model: Qwen2_5Vl, meter: &mut Meter) -> Result<Qwen2_5Vl, StageError> {
         let failed = |error: super::checkpoint::CheckpointError| StageError::Failed(error.to_string());
-        let learns = Learns::of(&model, &self.freeze);
+        let (learns, leaves) = (Learns::of(&model, &self.freeze), self.leaves.clone());
         let (mut model, mut adamw, mut saved) = (model, AdamW::new(self.adamw), 0);
         if let Some(found) = self.checkpoints.latest(|said| meter.log(said)) {
-            self.guard.restore(&found, &model, &learns)?;
+            self.guard.restore(&found, &model, leaves.as_ref().map(|_| self.adamw), &learns)?;
             model = found.restore(model, &learns).map_err(failed)?;
             adamw = AdamW::restore(self.adamw, &model, |name| found.tensor(name));
             saved = found.step;
-            let history = serde_json::from_value::<History>(found.state["history"].clone());
-            meter.resume(found.step, history.unwrap_or_default());
+            self.course.restore(&found)?;
+            self.keeper.named(self.course.best());
+            meter.resume(found.step, found.step / self.look_every);
         } else {
             if let Some(folder) = &self.moments {
                 let said;
                 (adamw, said) = carry::read(folder, self.adamw, &model, &learns)?;
                 meter.log(said);
             }
-            self.guard.begin(&model, &self.lanes, meter)?;
+            self.guard.begin(&model, leaves.as_ref().map(|_| &adamw), &self.lanes, meter)?;
         }
         let mut done = saved;
-        while done < self.steps && !self.guard.ends() {
+        while done < self.steps && !self.ends() {
             let due = self.checkpoint_every > 0 && done > 0 && done.is_multiple_of(self.checkpoint_every);
             let stop = meter.should_stop();
             if (due || stop) && done != saved {
@@ -263,39 +271,75 @@ impl Plan {
                 tensors.extend(adamw.save(&model));
                 let (kept, health) = self.guard.save(&learns);
                 tensors.extend(kept);
-                let state = json!({ "history": meter.history(), "health": health });
+                let state = json!({ "course": self.course.save(), "health": health });
                 self.checkpoints.save(done, &tensors, state).map_err(failed)?;
+                self.keeper.named(self.course.best());
                 meter.report(StageEvent::Checkpoint { step: done });
             }
             if stop {
                 return Err(StageError::Interrupted { step: done });
             }
-            let (next, mut numbers) = self.step(model, &mut adamw, done)?;
+            let (next, mut numbers, tokens) = self.step(model, &mut adamw, done)?;
             model = next;
             done += 1;
-            let finite = numbers.get("not_finite") == Some(0.0);
-            if let Some(right) = self.guard.look(done, &model, &self.lanes)? {
-                numbers.0.push(("image_accuracy", right));
-            }
+            let (finite, loss) = (numbers.get("not_finite") == Some(0.0), numbers.get("loss"));
+            let right = self.guard.look(done, &model, leaves.as_ref().map(|_| &adamw), &self.lanes)?;
+            numbers.0.extend(right.map(|right| ("image_accuracy", right)));
             meter.step(done, numbers);
             self.guard.announce(meter);
             self.guard.finite(done, finite)?;
-            let last = done == self.steps || self.guard.ends();
-            if done.is_multiple_of(self.look_every) || last {
+            self.keeper.after(done, &model, &learns)?;
+            self.course.step(done, tokens);
+            if let Some(loss) = loss {
+                self.course.collect(Watched::Loss, loss, usize::MAX);
+            }
+            self.judge(done, &model, &learns, &[(Watched::ImageAccuracy, right)])?;
+            if done.is_multiple_of(self.look_every) || done == self.steps || self.ends() {
                 let looked = self.val.as_ref().map(|val| self.look(&model, val)).transpose()?;
-                if meter.look(looked) && !last {
-                    meter.log(format!("stopped early after step {done}"));
-                    break;
-                }
+                let val_loss = looked.as_ref().and_then(|looked| looked.get("val_loss"));
+                meter.look(looked);
+                let loss = self.course.take(Watched::Loss);
+                self.judge(done, &model, &learns, &[(Watched::Loss, loss), (Watched::ValLoss, val_loss)])?;
             }
         }
-        if let Some(folder) = &self.leaves {
-            carry::write(&adamw, &model, folder)?;
+        let best = self.course.best();
+        self.course.tell(done, self.steps, &self.notes, meter)?;
+        let held = self.guard.end(Held { model, optimizer: Some(adamw) }, done, self.steps, &self.notes)?;
+        if let (Some(folder), Some(optimizer)) = (&leaves, &held.optimizer) {
+            carry::write(optimizer, &held.model, folder)?;
         }
-        self.guard.end(model, done, self.steps, &self.notes)
+        self.keeper.finish((done, &held.model), best, &learns, meter)?;
+        Ok(held.model)
     }
 
-    fn step(&self, model: Qwen2_5Vl, adamw: &mut AdamW, step: usize) -> Result<(Qwen2_5Vl, Numbers), StageError> {
+    /// Does the stage end here, wherever its last step is?
+    fn ends(&self) -> bool {
+        self.guard.ends() || self.course.ended().is_some()
+    }
+
+    /// Shows looks at the state after a step to the rules, and keeps it where it is the best.
+    fn judge(
+        &mut self,
+        step: usize,
+        model: &Qwen2_5Vl,
+        learns: &Learns,
+        looks: &[(Watched, Option<f64>)],
+    ) -> Result<(), StageError> {
+        for &(metric, value) in looks {
+            if value.is_some_and(|value| self.course.look(step, step, metric, value)) {
+                self.keeper.best(step, model, learns)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The model after step number `step`, from 0; numbers of that step, and how many tokens its rows have.
+    fn step(
+        &self,
+        model: Qwen2_5Vl,
+        adamw: &mut AdamW,
+        step: usize,
+    ) -> Result<(Qwen2_5Vl, Numbers, usize), StageError> {
         let began = Instant::now();
         let pieces = self.walk.step(step, &self.data.lengths);
         let tokens: usize = pieces.iter().flatten().map(|row| self.data.lengths[*row]).sum();
@@ -311,7 +355,7 @@ impl Plan {
         if finite {
             numbers.extend([("loss", loss), ("grad_norm", norm)]);
         }
-        Ok((model, Numbers(numbers)))
+        Ok((model, Numbers(numbers), tokens))
     }
 
     /// Gradients and mean loss over the target tokens of all `pieces`.

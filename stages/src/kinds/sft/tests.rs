@@ -61,12 +61,12 @@ fn interrupted_twice_and_resumed_it_ends_in_the_same_bytes() {
 }
 
 #[test]
-fn frozen_parts_keep_their_bytes_and_early_stopping_stops() {
+fn frozen_parts_keep_their_bytes_and_a_plateau_stops() {
     let bench = Bench::sums();
     let mut params = params();
     params["freeze"] = json!(["text", "vision", "merger"]);
     params["lr"] = json!(1e-12);
-    params["early_stop"] = json!({ "metric": "loss", "patience": 1 });
+    params["stop"] = json!({ "plateau": { "metric": "loss", "patience": 1 } });
     let events = bench.run(&Kind::<Sft>::NEW, &params, "frozen", &Runtime::default(), None).unwrap();
     let last = events.iter().filter_map(|event| match event {
         StageEvent::Progress { step, .. } => Some(*step),

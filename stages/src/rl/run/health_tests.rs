@@ -64,7 +64,7 @@ fn a_detector_may_end_the_stage_with_the_model_as_it_is() {
 fn the_best_model_survives_a_stop() {
     let bench = practised();
     // A rate that ruins the model, and a detector that sees it.
-    let params = with(&json!({ "lr": 0.1, "updates": 1, "epochs": 1, "steps": 24, "health": {
+    let params = with(&json!({ "lr": 0.1, "updates": 1, "epochs": 1, "steps": 24, "save_optimizer": true, "health": {
         "window": 2, "reward_collapse": { "action": "rollback", "share": 0.7 } } }));
     let events = grpo_with(&bench, &params, "straight", 2, None).unwrap();
     let (said, told) = (alerts(&events), note(&bench, "straight"));
@@ -81,11 +81,14 @@ fn the_best_model_survives_a_stop() {
     assert!(alerts(&again).contains(said.last().unwrap()), "{said:?}, then {:?}", alerts(&again));
     assert_eq!(note(&bench, "broken"), told);
     assert!(bench.weights("straight") == bench.weights("broken"), "a stop changed the kept weights");
+    let moments = |name: &str| std::fs::read(bench.output(name, "optimizer").join("optimizer.safetensors")).unwrap();
+    assert!(moments("straight") == moments("broken"), "a stop changed the kept moments");
 
-    // The kept model is the one that a stage of so many steps leaves.
-    let short = with(&json!({ "lr": 0.1, "updates": 1, "epochs": 1, "steps": kept, "health": { "window": 2 } }));
+    // The kept model is the one that a stage of so many steps leaves, and so are its optimizer's moments.
+    let short = json!({ "lr": 0.1, "updates": 1, "epochs": 1, "steps": kept, "save_optimizer": true, "health": { "window": 2 } });
     if kept > 0 {
-        grpo_with(&bench, &short, "short", 2, None).unwrap();
+        grpo_with(&bench, &with(&short), "short", 2, None).unwrap();
+        assert!(moments("short") == moments("straight"), "moments of another step");
     }
     let short = if kept > 0 { "short" } else { "cold" };
     assert!(bench.weights(short) == bench.weights("straight"));

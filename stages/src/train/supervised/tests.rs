@@ -3,6 +3,7 @@ use curricle_datasets::rows::{RowsView, load};
 use super::*;
 use crate::model::weights;
 use crate::testing::Bench;
+use crate::train::start::{Change, Start};
 
 /// A plan over every row of `bench`, drawings included, in one step.
 fn plan(bench: &Bench, micro_batch: usize) -> Plan {
@@ -12,7 +13,12 @@ fn plan(bench: &Bench, micro_batch: usize) -> Plan {
     let processor = Processor::open(&folder).unwrap();
     let rows = load(&bench.rows(), &RowsView::default()).unwrap();
     let (data, _) = Rows::measure(rows, &processor, &lanes, 4096, Longer::Refuse).unwrap();
+    let change = Change { lora: None, frozen: &[], tokens: &[], precision: Precision::F32, seed: 7 };
+    let end = Arc::new(Start::open(&folder, change, &device).unwrap().end);
+    let keep = crate::train::stop::Keep::<Watched>::default();
     Plan {
+        course: Course::new(None, &keep),
+        keeper: Keeper::new(&keep, end, &folder, |_| unreachable!("nothing is kept")).unwrap(),
         config: ModelConfig::read(&folder).unwrap(),
         processor,
         walk: Walk::new(7, data.len(), data.len(), micro_batch),
