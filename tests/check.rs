@@ -180,6 +180,8 @@ fn kinds_describe_their_ports_and_parameters() {
     for part in ["model", "learned from", "lr  number", "Peak learning rate.", "plateau"] {
         assert!(called.stdout.contains(part), "no `{part}` in:\n{}", called.stdout);
     }
+    let evaluate = curricle(&gallery(), &["kinds", "show", "evaluate"]).stdout;
+    assert!(evaluate.contains("metrics, for gates\n  accuracy, accuracy/image, "), "{evaluate}");
 }
 
 /// Two tests with questions of the training file; one of them is waived.

@@ -45,8 +45,10 @@ fn head(kind: &dyn AnyKind) -> Value {
 
 fn document(kind: &dyn AnyKind) -> Value {
     let mut document = json!({ "schema": 1, "kind": head(kind), "params": kind.schema() });
-    if let Some(ports) = kind.decode(&json!({})).ok().map(|stage| stage.ports()) {
+    if let Ok(stage) = kind.decode(&json!({})) {
+        let ports = stage.ports();
         document["ports"] = json!({ "inputs": ports.inputs, "outputs": ports.outputs });
+        document["metrics"] = stage.metrics().into_iter().map(|metric| metric.name).collect();
     }
     document
 }
@@ -55,7 +57,8 @@ fn describe(kind: &dyn AnyKind, paint: Paint) -> String {
     let heading = |text: &str| paint.out_tint(Tint::Bold, text);
     let mut out = format!("{}\n{}\n", heading(kind.name()), kind.summary());
     // Ports may depend on parameters: these are those of the defaults.
-    if let Some(ports) = kind.decode(&json!({})).ok().map(|stage| stage.ports()) {
+    if let Ok(stage) = kind.decode(&json!({})) {
+        let ports = stage.ports();
         let _ = writeln!(out, "\n{}", heading("inputs"));
         for port in &ports.inputs {
             let need = if port.required { "" } else { ", may be left out" };
@@ -65,6 +68,10 @@ fn describe(kind: &dyn AnyKind, paint: Paint) -> String {
         let _ = writeln!(out, "\n{}", heading("outputs"));
         for port in &ports.outputs {
             let _ = writeln!(out, "  {:<10} {}", port.name, port.kind.with_article());
+        }
+        let metrics: Vec<String> = stage.metrics().into_iter().map(|metric| metric.name).collect();
+        if !metrics.is_empty() {
+            let _ = writeln!(out, "\n{}\n  {}", heading("metrics, for gates"), metrics.join(", "));
         }
     }
     let schema = kind.schema();
