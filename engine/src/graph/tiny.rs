@@ -29,7 +29,8 @@ pub fn tiny(recipe: &Recipe, kinds: &[&'static dyn AnyKind], checked: Checked) -
     }
     let kept: BTreeSet<StageId> = arms.iter().flat_map(|arm| arm.stages.values().copied()).collect();
     let all = arms.is_empty();
-    let mut shrunk = Shrunk { recipe, kinds, stages: Vec::new(), places: BTreeMap::new(), mistakes: Vec::new() };
+    let (stages, places, renamed) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    let mut shrunk = Shrunk { recipe, kinds, stages, places, renamed, mistakes: Vec::new() };
     for node in graph.stages.into_iter().filter(|node| all || kept.contains(&node.id)) {
         shrunk.take(node);
     }
@@ -84,6 +85,8 @@ struct Shrunk<'a> {
     stages: Vec<StageNode>,
     /// Where the stages of the large graph are now.
     places: BTreeMap<StageId, StageId>,
+    /// Outputs of stages here: what they were called → what they are called now.
+    renamed: BTreeMap<(StageId, String), String>,
     mistakes: Vec<Diagnostic>,
 }
 
@@ -99,7 +102,8 @@ impl Shrunk<'_> {
             match &input.origin {
                 Origin::Stage { stage, port } => {
                     let Some(&stage) = self.places.get(stage) else { return };
-                    input.origin = Origin::Stage { stage, port: port.clone() };
+                    let port = self.renamed.get(&(stage, port.clone())).unwrap_or(port).clone();
+                    input.origin = Origin::Stage { stage, port };
                 }
                 Origin::File { .. } | Origin::Remote { .. } if verbatim => continue,
                 Origin::File { .. } | Origin::Remote { .. } => {
@@ -122,6 +126,10 @@ impl Shrunk<'_> {
         let (outputs, problems) = stage.types(&types(&node.inputs));
         self.judge(&node.name, place, problems);
         let id = StageId(self.stages.len());
+        // An output may be named after a step that the tiny stage never comes to; their order stays.
+        for (was, is) in node.ports.outputs.iter().zip(&ports.outputs).filter(|(was, is)| was.name != is.name) {
+            self.renamed.insert((id, was.name.to_string()), is.name.to_string());
+        }
         self.places.insert(node.id, id);
         self.stages.push(StageNode { id, stage, ports, outputs, ..node });
     }
