@@ -169,7 +169,7 @@ impl Reader<'_> {
         assume.licence = fact(licence);
         let waive = waive.map(|waive| self.waived(&title, waive.value)).unwrap_or_default();
         let role = self.role(role, name.span);
-        let source = self.location(&title, &name, table, source, revision, None);
+        let source = self.location(&title, &name, table, source, revision, view.files.clone());
         // Who wrote such rows knows nothing of this machine's files.
         view.confined = source.as_ref().is_some_and(|at| matches!(at.value, Location::Hub(_)));
         DataEntry { name, source, view, places, role, waive, assume, extent }
