@@ -25,6 +25,7 @@ pub enum Exit {
     /// The store is damaged or somebody else holds a stage.
     Store = 7,
     /// The hub can't be reached, or does not do what it should.
+    #[cfg(feature = "rows")]
     Unreachable = 8,
     /// Stopped from the keyboard.
     Interrupted = 130,

@@ -38,7 +38,8 @@ pub fn run(args: &RunArgs, paint: Paint) -> Result<Exit, Failure> {
     }
     // What comes from the hub is known only when it is here: its commit, its types, and so what has to run.
     let again = || {
-        let (recipe, checked) = check::load(&recipe_args.recipe, &recipe_args.layers, recipe_args.strict, &recipe_args.tiny)?;
+        let (recipe, checked) =
+            check::load(&recipe_args.recipe, &recipe_args.layers, recipe_args.strict, &recipe_args.tiny)?;
         let plan = plan::make(&checked.graph, &store, &args.select)?;
         if args.locked {
             lock::enforce(&args.recipe.recipe, &checked.graph, &plan)?;
