@@ -61,6 +61,12 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     std::fs::write(path, bytes).map_err(|source| FsError { what: "write", path: path.to_owned(), source })
 }
 
+/// Writes at the end of a file, and makes it where it is not there.
+pub fn append(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let opened = File::options().append(true).create(true).open(path);
+    opened.and_then(|mut file| file.write_all(bytes)).map_err(|source| failed("write", path, source))
+}
+
 /// Files directly in a folder, sorted by name.
 pub fn files_in(dir: &Path) -> Result<Vec<PathBuf>, FsError> {
     let fail = |source| FsError { what: "list", path: dir.to_owned(), source };

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use curricle_engine::stage::{ArtifactType, DataType, Fact, Role, StandIn};
 
 use crate::health::{ImageAccuracy, SftHealth};
-use crate::kinds::{evaluate, export, grpo, init, sft, synthesize};
+use crate::kinds::{cluster, difficulty, evaluate, export, grpo, init, sft, synthesize};
 use crate::model::config::MODEL_TYPE;
 
 /// Steps of a training stage: one to update the weights, one to go on from them.
@@ -40,6 +40,23 @@ fn at_most(value: &mut usize, most: usize) {
 /// A number of warm-up steps becomes one; a share stays.
 fn warm_up(warmup: &mut f64) {
     *warmup = warmup.min(1.0);
+}
+
+/// Two tries of a few tokens; rows stay, however hard, or nothing would be left for what follows.
+pub fn difficulty(params: &mut difficulty::Params) {
+    at_most(&mut params.tries, 2);
+    at_most(&mut params.max_new_tokens, TOKENS);
+    at_most(&mut params.batch, ROWS);
+    (params.least, params.most) = (0.0, 1.0);
+}
+
+/// Clusters of the few rows; those in none stay.
+pub fn cluster(params: &mut cluster::Params) {
+    at_most(&mut params.min_cluster, 2);
+    at_most(&mut params.neighbours, 2);
+    if params.noise == cluster::Noise::Drop {
+        params.noise = cluster::Noise::Join;
+    }
 }
 
 /// An epoch of the few rows, or two steps.

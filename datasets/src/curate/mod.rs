@@ -8,18 +8,24 @@
 //! | [`decontaminate`] | is this row in a set that is kept for measuring? | one row, and that set |
 //! | [`mix`] | how many rows of which set, and which? | all rows of all sets |
 //! | [`group`] | which rows must stay together? | all rows |
+//! | [`level`] | how hard is this row? | the answers to one row |
+//! | [`cluster`] | which rows are alike? | a vector of each row |
+//! | [`terms`] | what sets a group of rows apart? | all rows |
 //! | [`balance`] | how many rows of which kind, and which? | all rows |
 //!
 //! [`keep`] says what went and why. Nothing here knows stages, models or what an answer means.
 
 pub mod balance;
+pub mod cluster;
 pub mod decontaminate;
 pub mod dedupe;
 pub mod filter;
 pub mod group;
 pub mod keep;
+pub mod level;
 pub mod mix;
 mod near;
+pub mod terms;
 mod text;
 
 /// A row's place in an order that is as good as random and does not depend on the other rows: equal names, equal places.

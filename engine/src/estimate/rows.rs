@@ -33,7 +33,9 @@ pub(super) fn known(path: &Path, kind: ArtifactKind, view: &DataView) -> Extent 
     match kind {
         ArtifactKind::Model => model(path),
         ArtifactKind::Data => rows(path, view).unwrap_or_default(),
-        ArtifactKind::Metrics | ArtifactKind::Export | ArtifactKind::Optimizer => Extent::default(),
+        ArtifactKind::Embeddings | ArtifactKind::Metrics | ArtifactKind::Export | ArtifactKind::Optimizer => {
+            Extent::default()
+        }
     }
 }
 

@@ -341,6 +341,7 @@ fn example(kind: ArtifactKind) -> &'static str {
         ArtifactKind::Data => "data such as `data.NAME` or `data.NAME.train`",
         ArtifactKind::Metrics => "metrics such as `STAGE.metrics`",
         ArtifactKind::Export => "an export such as `STAGE.export`",
+        ArtifactKind::Embeddings => "vectors of rows such as `STAGE.embeddings`, of an `embed` stage",
         ArtifactKind::Optimizer => "an optimizer's state such as `STAGE.optimizer`, of a stage with `save_optimizer`",
     }
 }

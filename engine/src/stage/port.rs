@@ -18,6 +18,8 @@ pub enum ArtifactKind {
     Metrics,
     /// A folder for other programs; no stage reads it.
     Export,
+    /// A vector for each row (`embeddings.safetensors`, `ids.json`).
+    Embeddings,
     /// What an optimizer had learnt of the gradients (`optimizer.safetensors`, `optimizer.json`).
     Optimizer,
 }
@@ -30,6 +32,7 @@ impl ArtifactKind {
             Self::Data => "data",
             Self::Metrics => "metrics",
             Self::Export => "an export",
+            Self::Embeddings => "vectors of rows",
             Self::Optimizer => "an optimizer's state",
         }
     }

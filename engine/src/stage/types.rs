@@ -155,6 +155,8 @@ pub enum ArtifactType {
     Metrics,
     /// See [`ArtifactKind::Export`].
     Export,
+    /// See [`ArtifactKind::Embeddings`].
+    Embeddings,
     /// See [`ArtifactKind::Optimizer`].
     Optimizer(OptimizerType),
 }
@@ -167,6 +169,7 @@ impl ArtifactType {
             Self::Data(_) => ArtifactKind::Data,
             Self::Metrics => ArtifactKind::Metrics,
             Self::Export => ArtifactKind::Export,
+            Self::Embeddings => ArtifactKind::Embeddings,
             Self::Optimizer(_) => ArtifactKind::Optimizer,
         }
     }
@@ -202,7 +205,7 @@ impl ArtifactType {
                 optimizer.adapter.place(place);
                 optimizer.frozen.place(place);
             }
-            Self::Metrics | Self::Export => {}
+            Self::Embeddings | Self::Metrics | Self::Export => {}
         }
     }
 }

@@ -5,6 +5,14 @@
 pub mod bench;
 #[cfg(feature = "rows")]
 pub mod desk;
+#[cfg(feature = "compute")]
+pub mod difficulty;
+#[cfg(feature = "compute")]
+pub mod embed;
+#[cfg(feature = "rows")]
+pub mod topics;
+#[cfg(feature = "rows")]
+pub mod vectors;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +21,17 @@ use curricle_engine::stage::{DataType, Fact, Role};
 /// What is known of some of these rows: all but how many they are.
 pub fn some_of(data: &DataType) -> DataType {
     DataType { rows: Fact::default(), ..data.clone() }
+}
+
+/// What is known of rows that get a topic, as `param` says.
+pub fn with_topic(data: &DataType, param: &str) -> DataType {
+    let mut data = some_of(data);
+    if let Some(columns) = data.columns.get() {
+        let mut columns = columns.clone();
+        columns.insert("topic".to_owned());
+        data.columns = Fact::param(columns, param);
+    }
+    data
 }
 
 /// What is known of some rows of each of these sets, put together.

@@ -1,8 +1,11 @@
 //! The table of kinds. A new kind is one file here, its `mod` line and its line in [`KINDS`].
 
 pub mod balance;
+pub mod cluster;
 pub mod decontaminate;
 pub mod dedupe;
+pub mod difficulty;
+pub mod embed;
 pub mod evaluate;
 pub mod export;
 pub mod filter;
@@ -13,6 +16,7 @@ pub mod mix;
 pub mod sft;
 pub mod split;
 pub mod synthesize;
+pub mod topics;
 
 use curricle_engine::stage::{AnyKind, Kind};
 
@@ -23,6 +27,10 @@ pub static KINDS: &[&dyn AnyKind] = &[
     &Kind::<filter::Filter>::NEW,
     &Kind::<dedupe::Dedupe>::NEW,
     &Kind::<decontaminate::Decontaminate>::NEW,
+    &Kind::<difficulty::Difficulty>::NEW,
+    &Kind::<embed::Embed>::NEW,
+    &Kind::<cluster::Cluster>::NEW,
+    &Kind::<topics::Topics>::NEW,
     &Kind::<mix::Mix>::NEW,
     &Kind::<balance::Balance>::NEW,
     &Kind::<split::Split>::NEW,

@@ -1,0 +1,176 @@
+//! The work of an `embed` stage: rows through a model, hidden states into vectors. Refuses to know what vectors are for.
+//!
+//! Vectors go to a file of the work folder as they come, so that an attempt goes on where the one before ended.
+
+use std::path::Path;
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use curricle_datasets::{Encoded, Processor, Row, fs};
+use curricle_engine::exec::StageEvent;
+use curricle_engine::stage::{StageContext, StageError};
+
+use super::vectors::Vectors;
+use crate::inputs;
+use crate::kinds::embed::{Params, Pool};
+use crate::model::{Batch, ModelConfig, Padding, Qwen2_5Vl, weights};
+use crate::prompt::Instruction;
+use crate::train::lanes::Lanes;
+
+/// Vectors so far, one after the other.
+const SO_FAR: &str = "vectors.f32";
+
+/// Runs the stage.
+///
+/// # Errors
+/// Where inputs can't be read or outputs not written; [`StageError::Interrupted`] when asked to stop.
+pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
+    let failed = |error: fs::FsError| StageError::Failed(error.to_string());
+    let device = crate::device::resolve(&context.runtime().device)
+        .map_err(|error| StageError::while_doing("finding the device", error))?;
+    let model_dir = &context.input("model")?.path;
+    let reading = |error: &dyn std::fmt::Display| StageError::while_doing("reading the model", error);
+    let config = ModelConfig::read(model_dir).map_err(|error| reading(&error))?;
+    let processor = Processor::open(model_dir).map_err(|error| reading(&error))?;
+    params.precision.check(&device)?;
+    let model = weights::load(model_dir, &config, &device).map_err(|error| reading(&error))?;
+    let reader = Reader { model: params.precision.view(&model), config, processor, pool: params.pool, device };
+    let rows = inputs::rows(context.input("data")?)?;
+    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+    let rows = inputs::instructed(rows, params.instruction.as_ref().map(Instruction::text));
+    let lanes = Lanes::new(context.runtime().threads, &reader.device)
+        .map_err(|error| StageError::while_doing("starting threads", error))?;
+
+    let (width, so_far) = (reader.config.text.hidden_size, context.work_dir().join(SO_FAR));
+    let mut done = whole(&so_far, width, params.batch)?;
+    if done > 0 {
+        context.emit(StageEvent::Resumed { step: done });
+    }
+    let wave = params.batch * lanes.count();
+    while done < rows.len() {
+        let first = done;
+        if context.interrupted() {
+            return Err(StageError::Interrupted { step: first });
+        }
+        let chunks = rows[first..rows.len().min(first + wave)].chunks(params.batch);
+        let found = lanes.map(chunks, |rows| reader.read(rows));
+        for vectors in found {
+            let vectors = vectors?;
+            let more: Vec<u8> = vectors.iter().flat_map(|value| value.to_le_bytes()).collect();
+            fs::append(&so_far, &more).map_err(failed)?;
+            done += vectors.len() / width;
+        }
+        context.progress(done, rows.len(), &[]);
+    }
+    let all = fs::read(&so_far).map_err(failed)?;
+    let values = all.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect();
+    Vectors { ids, width, values }.write(&context.output("embeddings")?)
+}
+
+/// Rows whose vectors an attempt before this one left: whole batches, so that the others are what they would have been. What
+/// is behind them is cut off.
+fn whole(so_far: &Path, width: usize, batch: usize) -> Result<usize, StageError> {
+    let mut bytes = fs::read(so_far).unwrap_or_default();
+    let row = 4 * width;
+    bytes.truncate(bytes.len() / (row * batch) * (row * batch));
+    fs::write(so_far, &bytes).map_err(|error| StageError::Failed(error.to_string()))?;
+    Ok(bytes.len() / row)
+}
+
+/// A model that reads.
+struct Reader {
+    model: Qwen2_5Vl,
+    config: ModelConfig,
+    processor: Processor,
+    pool: Pool,
+    device: Device,
+}
+
+impl Reader {
+    /// One vector per row, one after the other.
+    fn read(&self, rows: &[Row]) -> Result<Vec<f32>, StageError> {
+        let encoded = rows.iter().map(|row| self.encode(row)).collect::<Result<Vec<_>, _>>()?;
+        let encoded: Vec<&Encoded> = encoded.iter().collect();
+        let batch = Batch::new(&encoded, Padding::Right, self.processor.special().pad, &self.config, &self.device);
+        let h_btd = self.model.hidden(&batch).cast(DType::F32);
+        let weights_btt = self.weights(&batch);
+        let [b, _, d] = h_btd.dims();
+        let pooled: Tensor<3> = weights_btt.matmul(h_btd);
+        let pooled = pooled.reshape([b, d]);
+        Ok(pooled.into_data().iter::<f32>().collect())
+    }
+
+    /// How much each token counts for its row, `[B, 1, T]`.
+    fn weights(&self, batch: &Batch) -> Tensor<3> {
+        let mut weights = vec![0.0_f32; batch.rows * batch.width];
+        for row in 0..batch.rows {
+            let length = batch.length(row);
+            let tokens = &mut weights[row * batch.width..][..length];
+            match self.pool {
+                Pool::Mean => tokens.fill(1.0 / length as f32),
+                Pool::Last => tokens[length - 1] = 1.0,
+            }
+        }
+        Tensor::from_data(TensorData::new(weights, [batch.rows, 1, batch.width]), &self.device)
+    }
+
+    fn encode(&self, row: &Row) -> Result<Encoded, StageError> {
+        let failed = |cause: String| StageError::Failed(format!("row `{}`: {cause}", row.id));
+        let encoded = self.processor.prompt(row).map_err(|error| failed(error.to_string()))?;
+        let (length, most) = (encoded.ids.len(), self.config.text.max_position_embeddings);
+        if length > most {
+            return Err(failed(format!(
+                "it has {length} tokens, and the model {most} positions; filter it out before"
+            )));
+        }
+        Ok(encoded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use curricle_engine::stage::{Kind, Runtime};
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::embed::Embed;
+    use crate::testing::Bench;
+
+    fn found(bench: &Bench, stage: &str) -> Vectors {
+        Vectors::read(&bench.output(stage, "embeddings")).unwrap()
+    }
+
+    #[test]
+    fn vectors_do_not_depend_on_their_neighbours() {
+        let bench = Bench::drawn();
+        for (pool, name) in [("mean", "m"), ("last", "l")] {
+            let run = |batch: usize| {
+                let stage = format!("{name}{batch}");
+                let params = json!({ "pool": pool, "batch": batch });
+                bench.run(&Kind::<Embed>::NEW, &params, &stage, &Runtime::default(), None).unwrap();
+                found(&bench, &stage)
+            };
+            let (alone, together) = (run(1), run(5));
+            assert_eq!((alone.ids.len(), alone.width), (12, 16));
+            assert_eq!(alone.ids, together.ids);
+            for (a, b) in alone.values.iter().zip(&together.values) {
+                assert!((a - b).abs() < 1e-4, "{a} {b}");
+            }
+            assert!(alone.values[..16] != alone.values[16..32]);
+        }
+        assert!(found(&bench, "m1").values != found(&bench, "l1").values);
+    }
+
+    #[test]
+    fn an_attempt_goes_on_where_the_one_before_ended() {
+        let bench = Bench::sums();
+        let threads = |threads: usize| Runtime { threads, ..Runtime::default() };
+        let params = json!({ "batch": 2 });
+        let run = |name: &str, count, stop| bench.run(&Kind::<Embed>::NEW, &params, name, &threads(count), stop);
+        run("whole", 1, None).unwrap();
+        let stopped = run("cut", 2, Some(4));
+        assert!(matches!(stopped, Err(StageError::Interrupted { step: 4 })), "{stopped:?}");
+        let events = run("cut", 1, None).unwrap();
+        assert!(events.contains(&StageEvent::Resumed { step: 4 }), "{events:?}");
+        assert_eq!(found(&bench, "whole"), found(&bench, "cut"));
+    }
+}
