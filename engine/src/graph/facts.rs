@@ -19,7 +19,7 @@ use crate::diagnostic::Diagnostic;
 use crate::fs;
 use crate::hub::Held;
 use crate::recipe::{Location, Span};
-use crate::stage::{DataView, Fact, Said, Tokenizer};
+use crate::stage::{DataView, Fact, Said, Source, Tokenizer};
 
 /// What was read, so that the arms of a recipe read each file once.
 #[derive(Default)]
@@ -48,6 +48,18 @@ pub(super) struct Outside<T> {
     pub origin: Origin,
     /// What is known of it.
     pub ty: T,
+}
+
+/// What stages will say that they were made from.
+fn named(title: &str, origin: &Origin, licence: Option<&String>) -> Source {
+    let address = match origin {
+        Origin::Remote { name, commit, .. } => match commit {
+            Some(commit) => Some(format!("{}@{commit}", name.source())),
+            None => Some(name.to_string()),
+        },
+        Origin::File { .. } | Origin::Stage { .. } => None,
+    };
+    Source { name: title.to_owned(), address, licence: licence.cloned() }
 }
 
 /// Where an entry is, and the files of it that are there.

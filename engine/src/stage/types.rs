@@ -52,6 +52,8 @@ pub struct ModelType {
     pub trained: Fact<bool>,
     /// Licences of everything that it was made from.
     pub licences: Vec<Licence>,
+    /// Everything from outside that it was made from, in the order in which it came in.
+    pub sources: Vec<Source>,
 }
 
 /// Bounds between which images are resized.
@@ -82,10 +84,31 @@ pub struct Licence {
     pub said: Said,
 }
 
+/// A model or rows from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// As recipes name it: `models.base`, `data.gsm8k`.
+    pub name: String,
+    /// Its repository on a hub with the commit, `hf:org/name@…`; none for files of this machine.
+    pub address: Option<String>,
+    /// Its licence, as the recipe or its card names it.
+    pub licence: Option<String>,
+}
+
+/// Adds what is not there yet.
+pub fn add_sources(known: &mut Vec<Source>, more: &[Source]) {
+    for source in more {
+        if !known.contains(source) {
+            known.push(source.clone());
+        }
+    }
+}
+
 impl ModelType {
     /// This model, made from these rows, too.
     #[must_use]
     pub fn made_from(mut self, data: Option<&DataType>) -> Self {
+        add_sources(&mut self.sources, data.map_or(&[], |data| &data.sources));
         if let Some((name, said)) = data.and_then(|data| Some((data.licence.get()?, data.licence.said()))) {
             let licence = Licence { name: name.clone(), said: said.clone() };
             if !self.licences.contains(&licence) {
@@ -132,6 +155,8 @@ pub struct DataType {
     pub prompt_tokens: Fact<usize>,
     /// Its licence, as on the hub.
     pub licence: Fact<String>,
+    /// Everything from outside that its rows come from.
+    pub sources: Vec<Source>,
 }
 
 /// What `check` knows of an optimizer's state.

@@ -16,7 +16,7 @@ pub mod vectors;
 
 use std::collections::BTreeSet;
 
-use curricle_engine::stage::{DataType, Fact, Role};
+use curricle_engine::stage::{DataType, Fact, Role, add_sources};
 
 /// What is known of some of these rows: all but how many they are.
 pub fn some_of(data: &DataType) -> DataType {
@@ -56,6 +56,7 @@ pub fn together(sets: &[&DataType]) -> DataType {
         all.group_by = same(&all.group_by, &set.group_by);
         all.image_pixels = both(&all.image_pixels, &set.image_pixels, |a, b| *a.max(b));
         all.prompt_tokens = both(&all.prompt_tokens, &set.prompt_tokens, |a, b| *a.max(b));
+        add_sources(&mut all.sources, &set.sources);
         all.licence = match (all.licence.get(), set.licence.get()) {
             (Some(known), Some(more)) if !known.split(" AND ").any(|one| one == more) => {
                 Fact::new(format!("{known} AND {more}"), all.licence.said().clone())

@@ -53,7 +53,7 @@ pub struct Params {
 
 impl StageKind for Export {
     const NAME: &'static str = "export";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "a folder that transformers and vLLM load unchanged, or an adapter for PEFT";
     type Params = Params;
 
@@ -144,7 +144,7 @@ mod run {
     use std::path::Path;
 
     use curricle_datasets::fs;
-    use curricle_engine::stage::{StageContext, StageError};
+    use curricle_engine::stage::{ArtifactType, Source, StageContext, StageError};
 
     use super::{Adapter, Dtype, Params, bytes};
     use crate::inputs::copy_companions;
@@ -178,14 +178,42 @@ mod run {
                 (head.to_owned(), "A Qwen2.5-VL model", format.precision.torch())
             }
         };
+        let sources = match &input.ty {
+            ArtifactType::Model(model) => model.sources.as_slice(),
+            _ => &[],
+        };
         let card = format!(
-            "---\n{head}---\n\n# {}\n\n{what}, exported by curricle.\n\n- from: `{}`\n- stage key: `{}`\n- number format: \
-             {number_format}\n",
+            "---\n{head}{}---\n\n# {}\n\n{what}, exported by curricle.\n\n- from: `{}`\n- stage key: `{}`\n- number format: \
+             {number_format}\n{}",
+            front(sources),
             context.stage(),
             input.reference,
             context.key(),
+            made_from(sources),
         );
         fs::write(&output.join("README.md"), card.as_bytes()).map_err(|error| failed(&error))
+    }
+
+    /// Lines of the card's head that name repositories of the hub.
+    fn front(sources: &[Source]) -> String {
+        let of = |section: &str, key: &str| {
+            let of_section = sources.iter().filter(|source| source.name.starts_with(section));
+            let names = of_section.filter_map(|source| source.address.as_deref()?.strip_prefix("hf:"));
+            let lines: Vec<_> = names.map(|name| format!("- {}\n", name.split('@').next().unwrap_or(name))).collect();
+            if lines.is_empty() { String::new() } else { format!("{key}:\n{}", lines.concat()) }
+        };
+        of("models.", "base_model") + &of("data.", "datasets")
+    }
+
+    /// Everything from outside that the model was made from: where it is, at which commit, under which licence.
+    fn made_from(sources: &[Source]) -> String {
+        let line = |source: &Source| {
+            let address = source.address.as_ref().map_or_else(|| "files".to_owned(), |address| format!("`{address}`"));
+            let licence = source.licence.as_deref().unwrap_or("not stated");
+            format!("- `{}`: {address}, licence: {licence}\n", source.name)
+        };
+        let lines: Vec<_> = sources.iter().map(line).collect();
+        if lines.is_empty() { String::new() } else { format!("\n## Made from\n\n{}", lines.concat()) }
     }
 
     fn format(params: &Params) -> Format {
@@ -210,6 +238,30 @@ mod run {
             "pad_token_id": tokens.pad,
         });
         fs::write(&path, format!("{text:#}\n").as_bytes()).map_err(|error| StageError::Failed(error.to_string()))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn the_card_names_what_the_model_was_made_from() {
+            let source = |name: &str, address: Option<&str>, licence: Option<&str>| Source {
+                name: name.to_owned(),
+                address: address.map(str::to_owned),
+                licence: licence.map(str::to_owned),
+            };
+            let sources = [
+                source("models.base", Some("hf:Qwen/Qwen2.5-VL-3B-Instruct@66285546d2b8"), Some("other")),
+                source("data.gsm8k", None, Some("mit")),
+                source("data.mm", Some("hf:csfufu/mmrl"), None),
+            ];
+            assert_eq!(front(&sources), "base_model:\n- Qwen/Qwen2.5-VL-3B-Instruct\ndatasets:\n- csfufu/mmrl\n");
+            let lines = "- `models.base`: `hf:Qwen/Qwen2.5-VL-3B-Instruct@66285546d2b8`, licence: other\n\
+                         - `data.gsm8k`: files, licence: mit\n- `data.mm`: `hf:csfufu/mmrl`, licence: not stated\n";
+            assert_eq!(made_from(&sources), format!("\n## Made from\n\n{lines}"));
+            assert_eq!((front(&[]), made_from(&[])), (String::new(), String::new()));
+        }
     }
 }
 

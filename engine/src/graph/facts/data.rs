@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{Outside, Seen, origin, settle, unseen, unverified};
+use super::{Outside, Seen, named, origin, settle, unseen, unverified};
 use crate::diagnostic::{Diagnostic, Severity, suggest};
 use crate::hub::Held;
 use crate::recipe::{DataEntry, Layout, ROW_FIELDS, Span};
@@ -54,6 +54,7 @@ pub(in super::super) fn data(
         ty.rows = Fact::new(limit, Said::at(span));
     }
     twice(entry, &title, mistakes);
+    ty.sources = vec![named(&title, &place, ty.licence.get())];
     Some(Outside { origin: place, ty })
 }
 

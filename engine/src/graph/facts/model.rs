@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Outside, Seen, origin, settle, tokenizer, unseen, unverified};
+use super::{Outside, Seen, named, origin, settle, tokenizer, unseen, unverified};
 use crate::diagnostic::Diagnostic;
 use crate::fs;
 use crate::hub::Held;
@@ -37,7 +37,8 @@ pub(in super::super) fn model(
     if !mistakes[known..].iter().any(|one| one.code == "model") {
         consistent(&title, &ty, mistakes);
     }
-    Some(Outside { origin: place, ty })
+    let sources = vec![named(&title, &place, ty.licences.first().map(|licence| &licence.name))];
+    Some(Outside { origin: place, ty: ModelType { sources, ..ty } })
 }
 
 /// A model's folder that is there.
@@ -99,6 +100,7 @@ impl Folder<'_> {
             precision: settle(seen.precision, assumed.precision, word, title, mistakes),
             trained: Fact::default(),
             licences,
+            sources: Vec::new(),
         })
     }
 
