@@ -1,4 +1,5 @@
-//! A device's name → a device. The only file that names a back end; refuses to know what is computed on it.
+//! A device's name → a device. With the operators of [`crate::fused`] the only place that names a back
+//! end; refuses to know what is computed on it.
 
 use curricle_engine::stage::Runtime;
 
@@ -99,39 +100,21 @@ mod with_burn {
             #[cfg(feature = "cuda")]
             Wanted::Cuda(index) => Ok(Device::cuda(index)),
             #[cfg(feature = "cuda")]
-            Wanted::Auto if check(Wanted::Cuda(0), name).is_ok() => Ok(Device::cuda(0)),
-            _ => cpu(name),
+            Wanted::Auto if gpu(0, name).is_ok() => Ok(Device::cuda(0)),
+            _ => Ok(Device::flex()),
         }
     }
 
     /// Is this a device whose work we split over threads ourselves?
     pub fn on_cpu(device: &Device) -> bool {
-        #[cfg(feature = "flex")]
-        return device.clone().inner() == Device::flex();
-        #[cfg(not(feature = "flex"))]
-        return {
-            let _ = device;
-            false
-        };
+        device.clone().inner() == Device::flex()
     }
 
     pub(super) fn check(wanted: Wanted, name: &str) -> Result<(), DeviceError> {
         match wanted {
-            Wanted::Cpu => cpu(name).map(drop),
             Wanted::Cuda(index) => gpu(index, name),
-            Wanted::Auto => gpu(0, name).or_else(|no_gpu| cpu(name).map(drop).map_err(|_| no_gpu)),
+            Wanted::Cpu | Wanted::Auto => Ok(()),
         }
-    }
-
-    #[cfg(feature = "flex")]
-    #[expect(clippy::unnecessary_wraps, reason = "a build without this back end fails here")]
-    fn cpu(_name: &str) -> Result<Device, DeviceError> {
-        Ok(Device::flex())
-    }
-
-    #[cfg(not(feature = "flex"))]
-    fn cpu(name: &str) -> Result<Device, DeviceError> {
-        Err(DeviceError::NotBuilt { device: name.to_owned(), feature: "flex" })
     }
 
     #[cfg(not(feature = "cuda"))]
@@ -197,7 +180,7 @@ mod tests {
         assert!(available(&Runtime::default()).unwrap_err().contains("no compute back end"));
     }
 
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "compute")]
     #[test]
     fn the_cpu_is_always_there() {
         assert_eq!(available(&Runtime { device: "cpu".into(), ..Runtime::default() }), Ok(()));

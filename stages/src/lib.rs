@@ -11,7 +11,8 @@
 //! - [`eval`]: completions on held-out rows → accuracy;
 //! - `infer`: a model folder → completions of rows, for whoever wants to try it;
 //! - [`verify`]: a checkpoint → how far our model is from what transformers made of it;
-//! - [`device`]: the only file that names a back end.
+//! - `fused`: operators in one pass, where a tensor is float32 on the CPU;
+//! - [`device`]: with `fused` the only place that names a back end.
 //!
 //! Whatever holds a tensor needs the feature `compute`, which a back end (`flex`, `cuda`) turns on; parameters, ports,
 //! rules and schedules do without, so that recipes are checked and planned by a build that has no Burn in it. This crate
@@ -24,6 +25,8 @@ pub mod device;
 pub mod estimate;
 pub mod eval;
 mod fit;
+#[cfg(feature = "compute")]
+mod fused;
 pub mod health;
 #[cfg(feature = "rows")]
 pub mod hub;

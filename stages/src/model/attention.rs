@@ -1,7 +1,7 @@
 //! Queries, keys and values → context: grouped-query attention of the text, segmented attention of the vision tower.
 //!
-//! Reference: `Qwen2_5_VLAttention`, `Qwen2_5_VLVisionAttention`, both eager. Knows masks only as additive tables made by
-//! [`super::batch`] and [`super::window`].
+//! Reference: `Qwen2_5_VLAttention`, `Qwen2_5_VLVisionAttention`, both eager. What a query may see is
+//! [`Seen`], made by [`super::batch`] and [`super::window`].
 
 use burn::module::Module;
 use burn::tensor::activation::softmax;
@@ -12,20 +12,41 @@ use super::cache::LayerCache;
 use super::config::{TextConfig, VisionConfig};
 use super::dtype::to;
 use super::linear::{Adapter, Linear};
+use super::seen::Seen;
 use super::text::Context;
 use super::vision::View;
+use crate::fused;
 
-/// Added to a score that must not count. Finite, so that a row with nothing to see stays a number.
-pub const HIDDEN: f32 = -1e9;
-
-/// `softmax(q·kᵀ + bias)·v`; the queries are scaled already. Softmax runs in float32, products in the format of `v`.
+/// `softmax(q·kᵀ)·v` over what is seen; the queries are scaled already.
 ///
 /// # Shapes
-/// - `q` `[B, G, Q, d]`, `k`, `v` `[B, G, S, d]` → `[B, G, Q, d]`
-/// - `bias` `[B or 1, 1, T·S]`, where `Q` is a whole number of runs of `T` queries
+/// - `q` `[B, H, T, d]`, `k`, `v` `[B, G, S, d]` → `[B, H, T, d]`
 ///
 /// `learning`: a backward pass follows, if not on these tensors then on their like.
-fn attend(
+fn attend(q_bhtd: Tensor<4>, k_bgsd: Tensor<4>, v_bgsd: Tensor<4>, seen: &Seen, learning: bool) -> Tensor<4> {
+    if let Some(sight) = seen.sight().filter(|_| fused::here(&q_bhtd)) {
+        return fused::attention(q_bhtd, k_bgsd, v_bgsd, sight.clone());
+    }
+    let ([b, _, t, _], [_, _, s, _]) = (q_bhtd.dims(), k_bgsd.dims());
+    let bias = seen.table([b, t, s], &q_bhtd.device());
+    composed(q_bhtd, k_bgsd, v_bgsd, bias, learning)
+}
+
+/// `softmax(q·kᵀ + bias)·v` out of Burn's operators. Softmax runs in float32, products in the format of `v`; `bias` is
+/// `[B or 1, 1, T·S]`.
+pub(crate) fn composed(
+    q_bhtd: Tensor<4>,
+    k_bgsd: Tensor<4>,
+    v_bgsd: Tensor<4>,
+    bias: Option<&Tensor<3>>,
+    learning: bool,
+) -> Tensor<4> {
+    let ([b, h, t, d], [_, g, ..]) = (q_bhtd.dims(), k_bgsd.dims());
+    // The queries of one group stand under each other, so keys and values are never repeated.
+    grouped(q_bhtd.reshape([b, g, h / g * t, d]), k_bgsd, v_bgsd, bias, learning).reshape([b, h, t, d])
+}
+
+fn grouped(
     q_bgqd: Tensor<4>,
     k_bgsd: Tensor<4>,
     v_bgsd: Tensor<4>,
@@ -88,31 +109,23 @@ impl TextAttention {
     pub fn forward(
         &self,
         x_nd: Tensor<2>,
-        Context { rows, rotary, bias, learning }: Context<'_>,
+        Context { rows, rotary, seen, learning }: Context<'_>,
         cache: Option<&mut LayerCache>,
     ) -> Tensor<2> {
         let [n, width] = x_nd.dims();
-        let (t, d, group) = (n / rows, width / self.heads, self.heads / self.kv_heads);
+        let (t, d) = (n / rows, width / self.heads);
         let q_nhd = rotary.queries(self.q_proj.forward(x_nd.clone()));
         let k_nhd = rotary.keys(self.k_proj.forward(x_nd.clone()));
         let v_nd = self.v_proj.forward(x_nd);
-        // The queries of one group stand under each other, so keys and values are never repeated.
-        let q_bgqd = q_nhd.reshape([rows, t, self.kv_heads, group, d]).permute([0, 2, 3, 1, 4]).reshape([
-            rows,
-            self.kv_heads,
-            group * t,
-            d,
-        ]);
+        let q_bhtd = q_nhd.reshape([rows, t, self.heads, d]).swap_dims(1, 2);
         let k_bgsd = k_nhd.reshape([rows, t, self.kv_heads, d]).swap_dims(1, 2);
         let v_bgsd = v_nd.reshape([rows, t, self.kv_heads, d]).swap_dims(1, 2);
         let (k_bgsd, v_bgsd) = match cache {
             Some(cache) => cache.extend(k_bgsd, v_bgsd),
             None => (k_bgsd, v_bgsd),
         };
-        let context = attend(q_bgqd, k_bgsd, v_bgsd, bias, learning);
-        let context_nd =
-            context.reshape([rows, self.kv_heads, group, t, d]).permute([0, 3, 1, 2, 4]).reshape([n, width]);
-        self.o_proj.forward(context_nd)
+        let context_bhtd = attend(q_bhtd, k_bgsd, v_bgsd, seen, learning);
+        self.o_proj.forward(context_bhtd.swap_dims(1, 2).reshape([n, width]))
     }
 
     /// Its linear layers below `name`.
@@ -154,7 +167,7 @@ impl VisionAttention {
         let (q_nhd, k_nhd) = (rotary.queries(q_nd), rotary.keys(k_nd));
         let v_nhd: Tensor<3> = v_nd.reshape([n, self.heads, d]);
         let [q, k, v] = [q_nhd, k_nhd, v_nhd].map(|x_nhd| segments.split(x_nhd));
-        let context_shld = attend(q, k, v, segments.bias(), learning);
+        let context_shld = attend(q, k, v, segments.seen(), learning);
         self.proj.forward(segments.join(context_shld).reshape([n, width]))
     }
 

@@ -5,11 +5,12 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use curricle_datasets::{Encoded, ImagePatches};
+use curricle_kernels::attention::Sight;
 
-use super::attention::HIDDEN;
 use super::config::{MERGE, ModelConfig, PATCH_VALUES};
 use super::position::positions;
 use super::rope::{Position, Rotary, text_angles, vision_angles};
+use super::seen::Seen;
 use super::window::{Segments, WindowPlan, cells};
 
 /// Where short rows are filled up.
@@ -44,7 +45,7 @@ pub struct Batch {
     /// Ids on the device.
     pub ids_bt: Tensor<2, Int>,
     pub(super) rotary: Rotary,
-    pub(super) bias: Option<Tensor<3>>,
+    pub(super) seen: Seen,
     /// The images; none in a batch of text, which then never touches the vision tower.
     pub vision: Option<VisionBatch>,
 }
@@ -98,7 +99,7 @@ impl Batch {
             width,
             ids_bt: Tensor::from_data(TensorData::new(device_ids, [rows.len(), width]), device),
             rotary: Rotary::new(&angles, text.head_dim() / 2, device),
-            bias: mask(&real, rows.len(), width, device),
+            seen: Seen::from(sight(&real, width)),
             vision: (!images.is_empty()).then(|| VisionBatch::new(&images, &slots, cells, config, device)),
             ids,
             real,
@@ -116,14 +117,15 @@ impl Batch {
     /// Lets a token of the padding see every token alike, as the reference's mask does where it hides all. Only for the
     /// comparison with its loss, which may count the first token of a row after padding: nothing here asks for that one.
     pub(crate) fn with_blind_padding(mut self, device: &Device) -> Self {
-        let Some(bias) = self.bias.take() else { return self };
-        let mut bias: Vec<f32> = bias.into_data_as::<f32>().iter::<f32>().collect();
+        let Some(bias) = self.seen.table([self.rows, self.width, self.width], device) else { return self };
+        let mut bias: Vec<f32> = bias.to_data().iter::<f32>().collect();
         let planes = bias.len() / (self.width * self.width);
         for (query, _) in self.real.iter().take(planes * self.width).enumerate().filter(|(_, real)| !**real) {
-            // So low that adding a score changes nothing: to [`HIDDEN`] a large one still would.
+            // So low that adding a score changes nothing: to what hides others a large one still would.
             bias[query * self.width..(query + 1) * self.width].fill(f32::MIN);
         }
-        self.bias = Some(Tensor::from_data(TensorData::new(bias, [planes, 1, self.width * self.width]), device));
+        let bias = TensorData::new(bias, [planes, 1, self.width * self.width]);
+        self.seen = Seen::only(Tensor::from_data(bias, device));
         self
     }
 
@@ -133,22 +135,11 @@ impl Batch {
     }
 }
 
-/// Causal, and blind to padding before a row; padding after a row is in nobody's past. `[1 or B, 1, T·T]`
-fn mask(real: &[bool], rows: usize, width: usize, device: &Device) -> Option<Tensor<3>> {
-    if width == 1 {
-        return None;
-    }
-    let padded_left = real.chunks_exact(width).any(|row| !row[0]);
-    let planes = if padded_left { rows } else { 1 };
-    let mut bias = Vec::with_capacity(planes * width * width);
-    for row in real.chunks_exact(width).take(planes) {
-        for query in 0..width {
-            // A token of the padding sees itself, so that its row of weights is not empty.
-            let seen = |key: usize| key == query || (key < query && (row[key] || !padded_left));
-            bias.extend((0..width).map(|key| if seen(key) { 0.0 } else { HIDDEN }));
-        }
-    }
-    Some(Tensor::from_data(TensorData::new(bias, [planes, 1, width * width]), device))
+/// Causal, and blind to padding before a row; padding after a row is in nobody's past.
+fn sight(real: &[bool], width: usize) -> Sight {
+    let starts = || real.chunks_exact(width).map(|row| row.iter().position(|&real| real).unwrap_or(0));
+    let from = if starts().any(|start| start > 0) { starts().collect() } else { vec![] };
+    Sight { causal: true, from, upto: vec![] }
 }
 
 impl VisionBatch {

@@ -9,7 +9,8 @@ use super::config::TextConfig;
 /// One layer's keys and values.
 #[derive(Debug, Clone)]
 pub struct LayerCache {
-    k_bgsd: Tensor<4>,
+    /// Tokens stand together here: a query meets one value of all keys at a time.
+    k_bgds: Tensor<4>,
     v_bgsd: Tensor<4>,
     length: usize,
 }
@@ -23,9 +24,13 @@ pub struct KvCache {
 impl KvCache {
     /// Room for `capacity` tokens of `rows` rows, in the number format of the model.
     pub fn new(config: &TextConfig, rows: usize, capacity: usize, device: &Device, dtype: DType) -> Self {
-        let shape = [rows, config.num_key_value_heads, capacity, config.head_dim()];
-        let zeros = || Tensor::zeros(shape, (device, dtype));
-        let layer = || LayerCache { k_bgsd: zeros(), v_bgsd: zeros(), length: 0 };
+        let (heads, width) = (config.num_key_value_heads, config.head_dim());
+        let zeros = |shape| Tensor::zeros(shape, (device, dtype));
+        let layer = || LayerCache {
+            k_bgds: zeros([rows, heads, width, capacity]),
+            v_bgsd: zeros([rows, heads, capacity, width]),
+            length: 0,
+        };
         Self { layers: (0..config.num_hidden_layers).map(|_| layer()).collect() }
     }
 
@@ -51,25 +56,30 @@ impl KvCache {
         let mut layers = Vec::new();
         // Layer by layer, so that only one of them is there twice.
         while let Some(parts) = caches.iter_mut().map(Iterator::next).collect::<Option<Vec<_>>>() {
-            let all = |part: fn(&LayerCache) -> &Tensor<4>| {
+            let all = |dim, part: fn(&LayerCache) -> &Tensor<4>| {
                 let parts = parts.iter().zip(&rows).map(|(cache, rows)| (part(cache), cache.length, rows));
-                stacked(parts.collect(), length, capacity)
+                stacked(parts.collect(), dim, length, capacity)
             };
-            layers.push(LayerCache { k_bgsd: all(|layer| &layer.k_bgsd), v_bgsd: all(|layer| &layer.v_bgsd), length });
+            let (k_bgds, v_bgsd) = (all(3, |layer| &layer.k_bgds), all(2, |layer| &layer.v_bgsd));
+            layers.push(LayerCache { k_bgds, v_bgsd, length });
         }
         Self { layers }
     }
 }
 
-fn stacked(parts: Vec<(&Tensor<4>, usize, &Tensor<1, Int>)>, length: usize, capacity: usize) -> Tensor<4> {
-    let [_, g, _, d] = parts[0].0.dims();
-    let rows = parts.iter().map(|(_, _, rows)| rows.dims()[0]).sum::<usize>();
-    let mut all = Tensor::zeros([rows, g, capacity, d], (&parts[0].0.device(), parts[0].0.dtype()));
+/// Tokens are in dimension `dim`.
+fn stacked(parts: Vec<(&Tensor<4>, usize, &Tensor<1, Int>)>, dim: usize, length: usize, capacity: usize) -> Tensor<4> {
+    let mut shape = parts[0].0.dims();
+    shape[0] = parts.iter().map(|(_, _, rows)| rows.dims()[0]).sum::<usize>();
+    shape[dim] = capacity;
+    let mut all = Tensor::zeros(shape, (&parts[0].0.device(), parts[0].0.dtype()));
     let mut first = 0;
     for (part, had, rows) in parts {
         let (count, kept) = (rows.dims()[0], had.min(length));
-        let tail = part.clone().narrow(2, had - kept, kept).select(0, rows.clone());
-        all = all.slice_assign([first..first + count, 0..g, length - kept..length, 0..d], tail);
+        let tail = part.clone().narrow(dim, had - kept, kept).select(0, rows.clone());
+        let mut place = shape.map(|size| 0..size);
+        (place[0], place[dim]) = (first..first + count, length - kept..length);
+        all = all.slice_assign(place, tail);
         first += count;
     }
     all
@@ -79,10 +89,11 @@ impl LayerCache {
     /// Adds the keys and values of new tokens, `[B, G, T, d]`, and returns all so far.
     pub(super) fn extend(&mut self, k_bgtd: Tensor<4>, v_bgtd: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
         let [b, g, t, d] = k_bgtd.dims();
-        let range = [0..b, 0..g, self.length..self.length + t, 0..d];
-        self.k_bgsd.inplace(|k| k.slice_assign(range.clone(), k_bgtd));
-        self.v_bgsd.inplace(|v| v.slice_assign(range, v_bgtd));
+        let new = self.length..self.length + t;
+        self.k_bgds.inplace(|k| k.slice_assign([0..b, 0..g, 0..d, new.clone()], k_bgtd.swap_dims(2, 3)));
+        self.v_bgsd.inplace(|v| v.slice_assign([0..b, 0..g, new, 0..d], v_bgtd));
         self.length += t;
-        (self.k_bgsd.clone().narrow(2, 0, self.length), self.v_bgsd.clone().narrow(2, 0, self.length))
+        let k_bgsd = self.k_bgds.clone().narrow(3, 0, self.length).swap_dims(2, 3);
+        (k_bgsd, self.v_bgsd.clone().narrow(2, 0, self.length))
     }
 }

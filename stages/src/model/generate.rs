@@ -12,14 +12,15 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use curricle_datasets::Encoded;
+use curricle_kernels::attention::Sight;
 use rand_chacha::ChaCha8Rng;
 
-use super::attention::HIDDEN;
 use super::batch::{Batch, Padding};
 use super::cache::KvCache;
 use super::config::ModelConfig;
 use super::rope::{Rotary, text_angles};
 use super::sampling::{Sampling, stream};
+use super::seen::Seen;
 use super::text::Context;
 use super::vlm::{Head, Qwen2_5Vl};
 
@@ -72,8 +73,6 @@ struct Decoder<'a> {
     /// The rows of the cache.
     rows: Vec<Row>,
     cache: Option<KvCache>,
-    /// Hides what stands before each row, `[B, 1, columns]`; none where nothing does.
-    bias: Option<Tensor<3>>,
     completions: Vec<Completion>,
 }
 
@@ -119,7 +118,6 @@ pub fn generate_with(
         next: 0,
         rows: Vec::new(),
         cache: None,
-        bias: None,
         completions,
     };
     if queue.sampling.max_new_tokens > 0 {
@@ -193,7 +191,6 @@ impl Decoder<'_> {
         let left = |row: &Row| self.queue.sampling.max_new_tokens - self.completions[row.index].ids.len();
         let capacity = length + self.rows.iter().map(left).max().unwrap_or(0);
         self.cache = (!parts.is_empty()).then(|| KvCache::stack(parts, length, capacity));
-        self.bias = hidden_before(&self.rows, capacity, self.device);
         ControlFlow::Continue(())
     }
 
@@ -240,9 +237,11 @@ impl Decoder<'_> {
         let positions: Vec<_> = self.rows.iter().map(|row| [column as i64 + row.delta; 3]).collect();
         let angles = text_angles(&positions, text.mrope_section, text.rope_theta);
         let rotary = Rotary::new(&angles, text.head_dim() / 2, self.device);
-        let bias = self.bias.as_ref().map(|bias| bias.clone().narrow(2, 0, column + 1));
+        let padded = self.rows.iter().any(|row| row.start > 0);
+        let from = if padded { self.rows.iter().map(|row| row.start).collect() } else { vec![] };
+        let seen = Seen::from(Sight { causal: true, from, upto: vec![] });
         let ids_bt = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, 1]), self.device);
-        let context = Context { rows, rotary: &rotary, bias: bias.as_ref(), learning: false };
+        let context = Context { rows, rotary: &rotary, seen: &seen, learning: false };
         let h_bd = self.model.text().forward(self.model.text().embed(ids_bt), context, self.cache.as_mut());
         host(self.head.logits(h_bd))
     }
@@ -299,19 +298,6 @@ fn same(a: &Encoded, b: &Encoded) -> bool {
         || (a.ids == b.ids
             && a.images.len() == b.images.len()
             && a.images.iter().zip(&b.images).all(|(a, b)| Arc::ptr_eq(a, b)))
-}
-
-/// What a new token may not see, `[B, 1, capacity]`; none where every row begins in the first column.
-fn hidden_before(rows: &[Row], capacity: usize, device: &Device) -> Option<Tensor<3>> {
-    if rows.iter().all(|row| row.start == 0) {
-        return None;
-    }
-    let hidden = |row: &Row| {
-        let before = std::iter::repeat_n(HIDDEN, row.start);
-        before.chain(std::iter::repeat_n(0.0, capacity - row.start))
-    };
-    let values: Vec<f32> = rows.iter().flat_map(hidden).collect();
-    Some(Tensor::from_data(TensorData::new(values, [rows.len(), 1, capacity]), device))
 }
 
 fn indices(rows: &[usize], device: &Device) -> Tensor<1, Int> {

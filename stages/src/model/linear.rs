@@ -16,6 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::dtype::to;
+use crate::fused;
 
 /// A linear map with zero weights, to be filled by [`super::weights`].
 #[derive(Module, Debug)]
@@ -49,7 +50,8 @@ impl Linear {
     /// [`Self::forward`] without the adapter.
     pub fn base(&self, x_nd: Tensor<2>) -> Tensor<2> {
         let dtype = x_nd.dtype();
-        linear(x_nd, to(self.weight.val(), dtype), self.bias.as_ref().map(|bias| to(bias.val(), dtype)))
+        let (weight, bias) = (to(self.weight.val(), dtype), self.bias.as_ref().map(|bias| to(bias.val(), dtype)));
+        if fused::here(&x_nd) { fused::linear(x_nd, weight, bias) } else { linear(x_nd, weight, bias) }
     }
 }
 

@@ -8,6 +8,12 @@ use burn::tensor::{Device, Tensor};
 
 use super::adapters::Site;
 use super::linear::Linear;
+use crate::fused;
+
+/// `silu(gate) · up` out of Burn's operators, `[N, F]` each.
+pub(crate) fn composed(gate_nf: Tensor<2>, up_nf: Tensor<2>) -> Tensor<2> {
+    gate_nf.clone() * sigmoid(gate_nf) * up_nf
+}
 
 /// Gated MLP.
 #[derive(Module, Debug)]
@@ -32,7 +38,8 @@ impl Mlp {
     pub fn forward(&self, x_nd: Tensor<2>) -> Tensor<2> {
         let gate_nf = self.gate_proj.forward(x_nd.clone());
         let up_nf = self.up_proj.forward(x_nd);
-        self.down_proj.forward(gate_nf.clone() * sigmoid(gate_nf) * up_nf)
+        let inner_nf = if fused::here(&gate_nf) { fused::swiglu(gate_nf, up_nf) } else { composed(gate_nf, up_nf) };
+        self.down_proj.forward(inner_nf)
     }
 
     /// Its linear layers below `name`.

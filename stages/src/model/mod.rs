@@ -12,7 +12,7 @@
 //! Legend of shapes: `b` rows, `t` tokens per row, `n` tokens of the batch (`b·t`) or patches, `d` width or head width,
 //! `h` heads, `g` key heads, `q` queries of a group, `s` keys, `f` MLP width, `v` vocabulary, `l` patches of a segment.
 //!
-//! Differences from the reference: no dropout but that of adapters, no sliding window, no video, no fused attention; in
+//! Differences from the reference: no dropout but that of adapters, no sliding window, no video; in
 //! bfloat16, logits come from a product in float32 and a norm rounds once.
 
 pub mod config;
@@ -21,7 +21,7 @@ pub mod generation;
 #[cfg(feature = "compute")]
 mod adapters;
 #[cfg(feature = "compute")]
-mod attention;
+pub(crate) mod attention;
 #[cfg(feature = "compute")]
 pub mod batch;
 #[cfg(feature = "compute")]
@@ -36,11 +36,11 @@ mod init;
 mod linear;
 pub mod lora;
 #[cfg(feature = "compute")]
-mod mlp;
+pub(crate) mod mlp;
 #[cfg(feature = "compute")]
 mod names;
 #[cfg(feature = "compute")]
-mod norm;
+pub(crate) mod norm;
 #[cfg(feature = "compute")]
 pub mod peft;
 #[cfg(feature = "compute")]
@@ -48,9 +48,11 @@ mod position;
 #[cfg(feature = "compute")]
 mod resize;
 #[cfg(feature = "compute")]
-mod rope;
+pub(crate) mod rope;
 #[cfg(feature = "compute")]
 pub mod sampling;
+#[cfg(feature = "compute")]
+pub(crate) mod seen;
 #[cfg(feature = "compute")]
 pub mod tape;
 #[cfg(feature = "compute")]

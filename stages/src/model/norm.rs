@@ -7,6 +7,7 @@ use burn::nn::Initializer;
 use burn::tensor::{DType, Device, Tensor};
 
 use super::dtype::to;
+use crate::fused;
 
 /// Root-mean-square normalisation of rows.
 #[derive(Module, Debug)]
@@ -24,9 +25,17 @@ impl RmsNorm {
 
     /// `[N, D] → [N, D]`
     pub fn forward(&self, x_nd: Tensor<2>) -> Tensor<2> {
+        if fused::here(&x_nd) {
+            return fused::rms_norm(x_nd, self.weight.val(), self.epsilon);
+        }
+        Self::composed(x_nd, self.weight.val(), self.epsilon)
+    }
+
+    /// [`Self::forward`] out of Burn's operators.
+    pub(crate) fn composed(x_nd: Tensor<2>, w_d: Tensor<1>, epsilon: f64) -> Tensor<2> {
         let dtype = x_nd.dtype();
         let x_nd = to(x_nd, DType::F32);
-        let inverse_n1 = (x_nd.clone().square().mean_dim(1) + self.epsilon).sqrt().recip();
-        to(x_nd * inverse_n1 * to(self.weight.val(), DType::F32).unsqueeze(), dtype)
+        let inverse_n1 = (x_nd.clone().square().mean_dim(1) + epsilon).sqrt().recip();
+        to(x_nd * inverse_n1 * to(w_d, DType::F32).unsqueeze(), dtype)
     }
 }

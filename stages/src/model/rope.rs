@@ -8,6 +8,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::dtype::to;
+use crate::fused;
 
 /// Position of one token on the axes time, height, width.
 pub type Position = [i64; 3];
@@ -54,15 +55,26 @@ impl Rotary {
 
     /// Turns queries `[N, H·d]` and scales them by `1/√d`; `[N, H, d]`.
     pub fn queries(&self, q_nd: Tensor<2>) -> Tensor<3> {
-        self.apply(q_nd, &self.scaled_cos_n1d, &self.scaled_sin_n1d)
+        if fused::here(&q_nd) {
+            return fused::rotate(q_nd, self.scaled_cos_n1d.clone(), self.scaled_sin_n1d.clone());
+        }
+        self.composed_queries(q_nd)
+    }
+
+    /// [`Self::queries`] out of Burn's operators.
+    pub(crate) fn composed_queries(&self, q_nd: Tensor<2>) -> Tensor<3> {
+        self.composed(q_nd, &self.scaled_cos_n1d, &self.scaled_sin_n1d)
     }
 
     /// Turns keys `[N, H·d]`; `[N, H, d]`.
     pub fn keys(&self, k_nd: Tensor<2>) -> Tensor<3> {
-        self.apply(k_nd, &self.cos_n1d, &self.sin_n1d)
+        if fused::here(&k_nd) {
+            return fused::rotate(k_nd, self.cos_n1d.clone(), self.sin_n1d.clone());
+        }
+        self.composed(k_nd, &self.cos_n1d, &self.sin_n1d)
     }
 
-    fn apply(&self, x_nd: Tensor<2>, cos_n1d: &Tensor<3>, sin_n1d: &Tensor<3>) -> Tensor<3> {
+    fn composed(&self, x_nd: Tensor<2>, cos_n1d: &Tensor<3>, sin_n1d: &Tensor<3>) -> Tensor<3> {
         let ([rows, all], [width, _], dtype) = (x_nd.dims(), self.turn_dd.dims(), x_nd.dtype());
         let x_nd = to(x_nd, DType::F32);
         let heads = all / width;

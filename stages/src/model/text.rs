@@ -14,6 +14,7 @@ use super::config::TextConfig;
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
 use super::rope::Rotary;
+use super::seen::Seen;
 
 /// The language model without its head.
 #[derive(Module, Debug)]
@@ -40,8 +41,8 @@ pub struct Context<'a> {
     pub rows: usize,
     /// Rotary tables of all `B·T` tokens.
     pub rotary: &'a Rotary,
-    /// What may not be seen, `[1 or B, 1, T·S]`.
-    pub bias: Option<&'a Tensor<3>>,
+    /// What a token may see.
+    pub seen: &'a Seen,
     /// Whether a backward pass follows: then attention takes the form that is cheap to differentiate, on plain tensors too.
     pub learning: bool,
 }

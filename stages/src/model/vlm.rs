@@ -158,6 +158,6 @@ impl VisionBatch {
 impl Batch {
     /// What the decoder's layers need of this batch.
     pub fn context(&self) -> Context<'_> {
-        Context { rows: self.rows, rotary: &self.rotary, bias: self.bias.as_ref(), learning: false }
+        Context { rows: self.rows, rotary: &self.rotary, seen: &self.seen, learning: false }
     }
 }

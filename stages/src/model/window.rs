@@ -5,9 +5,10 @@
 //! no permutation ever runs on the device.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use curricle_kernels::attention::Sight;
 
-use super::attention::HIDDEN;
 use super::config::MERGE;
+use super::seen::Seen;
 
 /// Merged units of one picture in window order, and how the attention is cut.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,8 +62,9 @@ pub fn cells([frames, rows, columns]: [usize; 3]) -> Vec<[usize; 2]> {
 pub struct Segments {
     count: usize,
     longest: usize,
-    /// For unequal parts: the row for every place of the padded batch, the place of every row, and the mask of the padding.
-    ragged: Option<(Tensor<1, Int>, Tensor<1, Int>, Tensor<3>)>,
+    /// For unequal parts: the row for every place of the padded batch, and the place of every row.
+    ragged: Option<(Tensor<1, Int>, Tensor<1, Int>)>,
+    seen: Seen,
 }
 
 impl Segments {
@@ -70,25 +72,21 @@ impl Segments {
     pub fn new(lengths: &[usize], device: &Device) -> Self {
         let (count, longest) = (lengths.len(), lengths.iter().copied().max().unwrap_or(0));
         if lengths.iter().all(|&n| n == longest) {
-            return Self { count, longest, ragged: None };
+            return Self { count, longest, ragged: None, seen: Seen::from(Sight::default()) };
         }
         let (mut places, mut rows, mut start) = (Vec::new(), Vec::new(), 0);
-        let mut bias = Vec::with_capacity(count * longest * longest);
         for (segment, &length) in lengths.iter().enumerate() {
             // A place without a row repeats the first one of its part; nobody sees it and nobody reads it.
             places.extend((0..longest).map(|i| (start + if i < length { i } else { 0 }) as i32));
             rows.extend((0..length).map(|i| (segment * longest + i) as i32));
-            for _ in 0..longest {
-                bias.extend((0..longest).map(|key| if key < length { 0.0 } else { HIDDEN }));
-            }
             start += length;
         }
         let indices = |values: Vec<i32>| {
             let length = values.len();
             Tensor::<1, Int>::from_data(TensorData::new(values, [length]), device)
         };
-        let bias = Tensor::from_data(TensorData::new(bias, [count, 1, longest * longest]), device);
-        Self { count, longest, ragged: Some((indices(places), indices(rows), bias)) }
+        let seen = Seen::from(Sight { upto: lengths.to_vec(), ..Sight::default() });
+        Self { count, longest, ragged: Some((indices(places), indices(rows))), seen }
     }
 
     /// `[N, H, d] → [segments, H, longest, d]`
@@ -96,7 +94,7 @@ impl Segments {
         let [_, heads, d] = x_nhd.dims();
         let x_nhd = match &self.ragged {
             None => x_nhd,
-            Some((places, _, _)) => x_nhd.select(0, places.clone()),
+            Some((places, _)) => x_nhd.select(0, places.clone()),
         };
         x_nhd.reshape([self.count, self.longest, heads, d]).swap_dims(1, 2)
     }
@@ -107,13 +105,13 @@ impl Segments {
         let x_nhd = x_shld.swap_dims(1, 2).reshape([self.count * self.longest, heads, d]);
         match &self.ragged {
             None => x_nhd,
-            Some((_, rows, _)) => x_nhd.select(0, rows.clone()),
+            Some((_, rows)) => x_nhd.select(0, rows.clone()),
         }
     }
 
-    /// Hides the padding, `[segments, 1, longest²]`; none where all parts are equally long.
-    pub fn bias(&self) -> Option<&Tensor<3>> {
-        self.ragged.as_ref().map(|(_, _, bias)| bias)
+    /// Hides the padding.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
     }
 }
 

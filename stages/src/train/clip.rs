@@ -10,17 +10,22 @@
 use burn::tensor::Tensor;
 
 use super::gradients::Gradients;
+use crate::fused;
 
 /// The global norm, and the gradients scaled so that it is at most `max`; `max` 0 only measures.
 ///
 /// A norm that is not finite is handed back with the gradients as they are: the caller decides.
 pub fn global_norm(gradients: Gradients, max: f64) -> (Gradients, f64) {
-    let squares: Vec<Tensor<1>> = gradients.0.iter().flatten().map(|grad| grad.clone().powi_scalar(2).sum()).collect();
-    if squares.is_empty() {
+    let all: Vec<&Tensor<1>> = gradients.0.iter().flatten().collect();
+    if all.is_empty() {
         return (gradients, 0.0);
     }
-    let squares = Tensor::cat(squares, 0).into_data();
-    let norm = squares.iter::<f32>().map(f64::from).sum::<f64>().sqrt();
+    let norm = if all.iter().all(|grad| fused::here(grad)) {
+        all.into_iter().map(|grad| fused::squares(grad.clone())).sum::<f64>().sqrt()
+    } else {
+        let squares = all.into_iter().map(|grad| grad.clone().powi_scalar(2).sum()).collect();
+        Tensor::cat(squares, 0).into_data().iter::<f32>().map(f64::from).sum::<f64>().sqrt()
+    };
     let factor = max / (norm + 1e-6);
     if max > 0.0 && factor < 1.0 { (gradients.times(factor), norm) } else { (gradients, norm) }
 }

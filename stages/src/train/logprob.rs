@@ -14,6 +14,8 @@ use std::ops::Range;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
+use crate::fused;
+
 /// Most logits in memory at a time: 256 MiB of them, and as much again for each of the few tensors made from them. A
 /// constant, because cutting elsewhere adds up gradients of the head in another order.
 const LOGITS: usize = 1 << 26;
@@ -108,15 +110,12 @@ impl Positions {
 
     /// As [`Self::pick`], with the entropy as far as it is wanted.
     pub fn score(&self, logits_nv: Tensor<2>, part: Range<usize>, entropies: Entropies) -> Scores {
-        let logp_nv = log_softmax(logits_nv.cast(DType::F32), 1);
-        let tokens = ints(&self.token[part], &logp_nv.device());
-        let logp_n = logp_nv.clone().gather(1, tokens.unsqueeze_dim(1)).squeeze_dim(1);
-        let entropy_n = match entropies {
-            Entropies::Off => logp_n.clone().detach().zeros_like(),
-            Entropies::Measured => entropy(logp_nv.detach()),
-            Entropies::Learned => entropy(logp_nv),
-        };
-        Scores { logp_n, entropy_n }
+        let (logits_nv, tokens_n) = (logits_nv.cast(DType::F32), &self.token[part]);
+        if fused::here(&logits_nv) {
+            let [logp_n, entropy_n] = fused::scores(logits_nv, tokens_n, entropies);
+            return Scores { logp_n, entropy_n };
+        }
+        composed(logits_nv, tokens_n, entropies)
     }
 
     /// `log p` `[N]` of the chosen tokens, part by part; for plain tensors, because a tape would keep all parts.
@@ -140,6 +139,19 @@ impl Positions {
         };
         Tensor::cat(self.parts(vocabulary).into_iter().map(part).collect(), 0)
     }
+}
+
+/// Scores of one token per row, out of Burn's operators.
+pub(crate) fn composed(logits_nv: Tensor<2>, tokens_n: &[i32], entropies: Entropies) -> Scores {
+    let logp_nv = log_softmax(logits_nv, 1);
+    let tokens = ints(tokens_n, &logp_nv.device());
+    let logp_n = logp_nv.clone().gather(1, tokens.unsqueeze_dim(1)).squeeze_dim(1);
+    let entropy_n = match entropies {
+        Entropies::Off => logp_n.clone().detach().zeros_like(),
+        Entropies::Measured => entropy(logp_nv.detach()),
+        Entropies::Learned => entropy(logp_nv),
+    };
+    Scores { logp_n, entropy_n }
 }
 
 /// `−Σ p log p` of each row, `[n, V] → [n]`.

