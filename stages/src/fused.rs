@@ -79,7 +79,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
 }
 
 /// Applies an operator, on the tape where one of its inputs is.
-fn apply<O: Operator<N>, const N: usize, const D: usize>(operator: O, inputs: [Operand; N]) -> Tensor<D> {
+fn apply<O: Operator<N>, const N: usize, const D: usize>(operator: &O, inputs: [Operand; N]) -> Tensor<D> {
     if inputs.iter().all(|input| matches!(input, Operand::Plain(_))) {
         let inputs = inputs.map(|input| match input {
             Operand::Plain(plain) => plain,

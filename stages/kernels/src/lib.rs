@@ -7,6 +7,8 @@
 //!
 //! Everything is float32 and row-major; names carry the shape (`x_nd` is `[N, D]`).
 
+#![expect(clippy::inline_always, reason = "what is not inlined into a loop is compiled for the smallest machine")]
+
 pub mod adamw;
 pub mod attention;
 pub mod linear;

@@ -114,11 +114,12 @@ pub fn affine(a: View<'_>, b: View<'_>, bias: &[f32]) -> Vec<f32> {
 ///
 /// Where the shapes do not fit.
 pub fn multiply(out: Target<'_>, add: bool, a: View<'_>, b: View<'_>) {
-    assert_eq!(out.shape, [a.shape[0], b.shape[1]], "the product's shape");
+    let Target { data, shape, row } = out;
+    assert_eq!(shape, [a.shape[0], b.shape[1]], "the product's shape");
     // SAFETY: `MaybeUninit<f32>` is laid out as `f32`, and `raw` writes nothing but values.
-    let data = unsafe { &mut *(std::ptr::from_mut(out.data) as *mut [MaybeUninit<f32>]) };
+    let data = unsafe { &mut *(std::ptr::from_mut(data) as *mut [MaybeUninit<f32>]) };
     // SAFETY: the target was made from values, and its reach was checked.
-    unsafe { raw(data, out.row, add, a, b) }
+    unsafe { raw(data, row, add, a, b) }
 }
 
 /// How many rows make a product of dot products; one alone is quick in `gemm`, too.

@@ -96,7 +96,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     const HIGH: f32 = 88.37;
     // Adding 1.5 · 2²³ rounds to a whole number, and leaves it in the low bits.
     const ROUND: f32 = 12_582_912.0;
-    const LN2_HIGH: f32 = 0.693_359_375;
+    const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let x = if x < LOW { LOW } else { x };
     let x = if x > HIGH { HIGH } else { x };

@@ -13,7 +13,7 @@ pub fn adamw(weight: Tensor<1>, moments: [Tensor<1>; 2], gradient: Tensor<1>, fa
     let [first, second] = moments;
     let mut all = [weight, first, second].map(|tensor| whole(values(tensor)));
     let gradient = dense(&values(gradient));
-    let [weight, first, second] = all.each_mut().map(|tensor| tensor.storage_mut());
+    let [weight, first, second] = all.each_mut().map(FlexTensor::storage_mut);
     kernel::step(weight, first, second, slice(&gradient), factors);
     all.map(Tensor::from_primitive::<Flex>)
 }

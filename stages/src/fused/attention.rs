@@ -11,7 +11,7 @@ use super::{Operator, apply, tensor};
 /// # Shapes
 /// - `q` `[B, H, T, d]`, `k`, `v` `[B, G, S, d]` → `[B, H, T, d]`, lying in memory as `[B, T, H, d]`
 pub fn attention(q_bhtd: Tensor<4>, k_bgsd: Tensor<4>, v_bgsd: Tensor<4>, sight: Sight) -> Tensor<4> {
-    apply(Attention { sight }, [q_bhtd.into(), k_bgsd.into(), v_bgsd.into()])
+    apply(&Attention { sight }, [q_bhtd.into(), k_bgsd.into(), v_bgsd.into()])
 }
 
 #[derive(Debug, Clone)]
@@ -105,7 +105,7 @@ mod tests {
             };
             let flat = |o: Tensor<4>| o.swap_dims(1, 2).reshape([b * t, h * d]);
             equal(
-                [inputs.shaped([b * t, h * d]), inputs.shaped([b * s, g * d]), inputs.shaped([b * s, g * d])],
+                &[inputs.shaped([b * t, h * d]), inputs.shaped([b * s, g * d]), inputs.shaped([b * s, g * d])],
                 |all| {
                     let [q, k, v] = split(all);
                     flat(attention(q, k, v, sight.clone()))

@@ -9,8 +9,8 @@ use super::{Operator, apply, dense, matrix, slice, tensor};
 /// `x W + b`, `[N, in] → [N, out]`; `W` `[in, out]` as it lies in memory, transposed or not.
 pub fn linear(x_nd: Tensor<2>, w: Tensor<2>, b: Option<Tensor<1>>) -> Tensor<2> {
     match b {
-        None => apply(Linear, [x_nd.into(), w.into()]),
-        Some(b) => apply(Linear, [x_nd.into(), w.into(), b.into()]),
+        None => apply(&Linear, [x_nd.into(), w.into()]),
+        Some(b) => apply(&Linear, [x_nd.into(), w.into(), b.into()]),
     }
 }
 
@@ -28,11 +28,11 @@ impl Linear {
     fn forward(
         x: FlexTensor,
         w: FlexTensor,
-        b: Option<FlexTensor>,
+        b: Option<&FlexTensor>,
         [x_wanted, w_wanted]: [bool; 2],
     ) -> (FlexTensor, Kept) {
         let shape = [x.layout().shape()[0], w.layout().shape()[1]];
-        let b = b.as_ref().map(dense);
+        let b = b.map(dense);
         let y = tensor(linear::forward(matrix(&x), matrix(&w), b.as_ref().map(slice)), shape);
         (y, Kept { x: w_wanted.then_some(x), w: x_wanted.then_some(w) })
     }
@@ -61,7 +61,7 @@ impl Operator<3> for Linear {
     type Saved = Kept;
 
     fn forward(&self, [x, w, b]: [FlexTensor; 3], [x_wanted, w_wanted, _]: [bool; 3]) -> (FlexTensor, Kept) {
-        Self::forward(x, w, Some(b), [x_wanted, w_wanted])
+        Self::forward(x, w, Some(&b), [x_wanted, w_wanted])
     }
 
     fn backward(&self, kept: Kept, dy: FlexTensor, [.., b]: [bool; 3]) -> [Option<FlexTensor>; 3] {
@@ -84,9 +84,9 @@ mod tests {
             let inputs = Random(11);
             let all = [inputs.shaped([n, input]), inputs.shaped([input, output]), inputs.shaped([1, output])];
             let b = |b: Tensor<2>| Some(b.flatten(0, 1));
-            equal(all.clone(), |[x, w, c]| super::linear(x, w, b(c)), |[x, w, c]| linear(x, w, b(c)));
+            equal(&all, |[x, w, c]| super::linear(x, w, b(c)), |[x, w, c]| linear(x, w, b(c)));
             let [x, w, _] = all;
-            equal([x, w], |[x, w]| super::linear(x, w, None), |[x, w]| linear(x, w, None));
+            equal(&[x, w], |[x, w]| super::linear(x, w, None), |[x, w]| linear(x, w, None));
         }
     }
 
@@ -94,7 +94,7 @@ mod tests {
     fn a_transposed_weight_is_read_in_place() {
         let inputs = Random(13);
         equal(
-            [inputs.shaped([6, 20]), inputs.shaped([9, 20])],
+            &[inputs.shaped([6, 20]), inputs.shaped([9, 20])],
             |[h, table]| super::linear(h, table.transpose(), None),
             |[h, table]| h.matmul(table.transpose()),
         );

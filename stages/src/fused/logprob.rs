@@ -9,7 +9,7 @@ use crate::train::logprob::Entropies;
 
 /// `log p` of a token per row and the entropy of the row, `[N]` each, from logits `[N, V]`.
 pub fn scores(logits_nv: Tensor<2>, tokens_n: &[i32], entropies: Entropies) -> [Tensor<1>; 2] {
-    let both: Tensor<2> = apply(Scores { tokens: tokens_n.into(), entropies }, [logits_nv.into()]);
+    let both: Tensor<2> = apply(&Scores { tokens: tokens_n.into(), entropies }, [logits_nv.into()]);
     let row = |at| both.clone().narrow(0, at, 1).squeeze_dim(0);
     [row(0), if entropies == Entropies::Learned { row(1) } else { row(1).detach() }]
 }
@@ -56,7 +56,7 @@ mod tests {
             let tokens: Vec<i32> = (0..n).map(|i| (i * 31 % v) as i32).collect();
             for entropies in [Entropies::Off, Entropies::Measured, Entropies::Learned] {
                 equal(
-                    [Random(19).shaped([n, v])],
+                    &[Random(19).shaped([n, v])],
                     |[z]| both(scores(z, &tokens, entropies)),
                     |[z]| {
                         let scores = composed(z, &tokens, entropies);

@@ -8,7 +8,7 @@ use super::{Operator, apply, dense, slice, tensor};
 
 /// `x / √(mean(x²) + ε) · w`, `[N, D] → [N, D]`.
 pub fn rms_norm(x_nd: Tensor<2>, w_d: Tensor<1>, epsilon: f64) -> Tensor<2> {
-    apply(RmsNorm { epsilon: epsilon as f32 }, [x_nd.into(), w_d.into()])
+    apply(&RmsNorm { epsilon: epsilon as f32 }, [x_nd.into(), w_d.into()])
 }
 
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ mod tests {
         for [n, d] in [[1, 1], [3, 7], [64, 128]] {
             let inputs = Random(7);
             equal(
-                [inputs.shaped([n, d]), inputs.shaped([1, d])],
+                &[inputs.shaped([n, d]), inputs.shaped([1, d])],
                 |[x, w]| super::rms_norm(x, w.flatten(0, 1), 1e-6),
                 |[x, w]| RmsNorm::composed(x, w.flatten(0, 1), 1e-6),
             );

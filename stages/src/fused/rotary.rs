@@ -10,9 +10,12 @@ use super::{Operator, apply, dense, slice, tensor, values};
 pub fn rotate(x_nd: Tensor<2>, cos_n1d: Tensor<3>, sin_n1d: Tensor<3>) -> Tensor<3> {
     let ([n, all], [_, _, d]) = (x_nd.dims(), cos_n1d.dims());
     let [cos, sin] = [cos_n1d, sin_n1d].map(|table| dense(&values(table)));
-    let turned: Tensor<2> = apply(Rotate { cos, sin, d }, [x_nd.into()]);
+    let turned: Tensor<2> = apply(&Rotate { cos, sin, d }, [x_nd.into()]);
     turned.reshape([n, all / d, d])
 }
+
+/// One direction of the kernel: rows of heads, cosines, sines, width of a head.
+type Turn = fn(&[f32], &[f32], &[f32], usize) -> Vec<f32>;
 
 #[derive(Debug, Clone)]
 struct Rotate {
@@ -23,7 +26,7 @@ struct Rotate {
 }
 
 impl Rotate {
-    fn turned(&self, x: &FlexTensor, turn: fn(&[f32], &[f32], &[f32], usize) -> Vec<f32>) -> FlexTensor {
+    fn turned(&self, x: &FlexTensor, turn: Turn) -> FlexTensor {
         let x = dense(x);
         let shape = [0, 1].map(|at| x.layout().shape()[at]);
         tensor(turn(slice(&x), slice(&self.cos), slice(&self.sin), self.d), shape)
@@ -57,7 +60,7 @@ mod tests {
             let rotary = Rotary::new(&angles, half, &fixture::device());
             let all = heads * half * 2;
             let flat = |x: Tensor<3>| x.reshape([n, all]);
-            equal([Random(3).shaped([n, all])], |[x]| flat(rotary.queries(x)), |[x]| flat(rotary.composed_queries(x)));
+            equal(&[Random(3).shaped([n, all])], |[x]| flat(rotary.queries(x)), |[x]| flat(rotary.composed_queries(x)));
         }
     }
 }

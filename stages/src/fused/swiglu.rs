@@ -8,7 +8,7 @@ use super::{Operator, apply, dense, slice, tensor};
 
 /// `silu(gate) · up`, `[N, F]` each.
 pub fn swiglu(gate_nf: Tensor<2>, up_nf: Tensor<2>) -> Tensor<2> {
-    apply(SwiGlu, [gate_nf.into(), up_nf.into()])
+    apply(&SwiGlu, [gate_nf.into(), up_nf.into()])
 }
 
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ mod tests {
         for shape in [[1, 1], [3, 7], [64, 96]] {
             let inputs = Random(5);
             equal(
-                [inputs.shaped(shape), inputs.shaped(shape)],
+                &[inputs.shaped(shape), inputs.shaped(shape)],
                 |[gate, up]| super::swiglu(gate, up),
                 |[gate, up]| composed(gate, up),
             );
