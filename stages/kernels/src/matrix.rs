@@ -1,12 +1,10 @@
 //! Matrices somewhere in slices → their products. The only place of this crate that hands out raw pointers.
 //!
-//! Products of a few rows with the transpose of a row-major matrix (decoding against a tied head or against cached keys)
-//! are dot products, and made as such: `gemm` would rearrange the whole matrix for them.
+//! A few rows meet a row-major matrix at the speed of memory; its transpose would be rearranged for them first.
 
 use std::mem::MaybeUninit;
 
 use gemm::Parallelism;
-use pulp::{Arch, Simd, WithSimd};
 
 use crate::simd::written;
 
@@ -122,9 +120,6 @@ pub fn multiply(out: Target<'_>, add: bool, a: View<'_>, b: View<'_>) {
     unsafe { raw(data, row, add, a, b) }
 }
 
-/// How many rows make a product of dot products; one alone is quick in `gemm`, too.
-const THIN: std::ops::RangeInclusive<usize> = 2..=16;
-
 /// Writes `a · b`, or adds it.
 ///
 /// # Safety
@@ -142,9 +137,6 @@ unsafe fn raw(out: &mut [MaybeUninit<f32>], row: usize, add: bool, a: View<'_>, 
         }
         return;
     }
-    if THIN.contains(&m) && a.strides[1] == 1 && b.strides[0] == 1 && n > 1 {
-        return Arch::new().dispatch(Dots { out, row, add, a, b });
-    }
     let threads = if rayon::current_num_threads() > 1 { Parallelism::Rayon(0) } else { Parallelism::None };
     let signed = |strides: [usize; 2]| strides.map(|stride| stride as isize);
     let ([a_row, a_col], [b_row, b_col]) = (signed(a.strides), signed(b.strides));
@@ -158,54 +150,6 @@ unsafe fn raw(out: &mut [MaybeUninit<f32>], row: usize, add: bool, a: View<'_>, 
             m, n, k, dst, 1, row, add, lhs, a_col, a_row, rhs, b_col, b_row, 1.0, 1.0, false, false, false, threads,
         );
     }
-}
-
-/// `[m, k] · [n, k]ᵀ` as dot products, four rows of the large matrix at a time.
-struct Dots<'a> {
-    out: &'a mut [MaybeUninit<f32>],
-    row: usize,
-    add: bool,
-    a: View<'a>,
-    b: View<'a>,
-}
-
-impl WithSimd for Dots<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { out, row, add, a, b } = self;
-        let ([m, k], [_, n]) = (a.shape, b.shape);
-        for j in (0..n).step_by(4) {
-            // What is beyond the last row repeats it, and is not written.
-            let b = [0, 1, 2, 3].map(|y| &b.data[(j + y).min(n - 1) * b.strides[1]..][..k]);
-            for i in 0..m {
-                let sums = four(simd, &a.data[i * a.strides[0]..][..k], b);
-                let cells = &mut out[i * row + j..][..4.min(n - j)];
-                for (cell, sum) in cells.iter_mut().zip(sums) {
-                    // SAFETY: where `add`, the target holds values.
-                    let before = if add { unsafe { cell.assume_init() } } else { 0.0 };
-                    cell.write(before + sum);
-                }
-            }
-        }
-    }
-}
-
-/// The products of one row with four others, all equally long.
-#[inline(always)]
-fn four<S: Simd>(simd: S, a: &[f32], b: [&[f32]; 4]) -> [f32; 4] {
-    let (a, [b0, b1, b2, b3]) = (S::as_simd_f32s(a), b.map(S::as_simd_f32s));
-    let zero = simd.splat_f32s(0.0);
-    let (mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero);
-    for ((((a, b0), b1), b2), b3) in a.0.iter().zip(b0.0).zip(b1.0).zip(b2.0).zip(b3.0) {
-        s0 = simd.mul_add_e_f32s(*a, *b0, s0);
-        s1 = simd.mul_add_e_f32s(*a, *b1, s1);
-        s2 = simd.mul_add_e_f32s(*a, *b2, s2);
-        s3 = simd.mul_add_e_f32s(*a, *b3, s3);
-    }
-    let rest = |b: &[f32]| a.1.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-    [(s0, b0.1), (s1, b1.1), (s2, b2.1), (s3, b3.1)].map(|(sum, b)| simd.reduce_sum_f32s(sum) + rest(b))
 }
 
 #[cfg(test)]
@@ -246,6 +190,19 @@ mod tests {
             assert_close(&out, &[want[0] + 7.0, want[1] + 7.0, 7.0, 7.0, want[2] + 7.0, want[3] + 7.0, 7.0, 7.0], 1e-6);
             multiply(Target::new(&mut out, [2, 2], 4), false, View::new(&a, 2, 3), b);
             assert_close(&out, &[want[0], want[1], 7.0, 7.0, want[2], want[3], 7.0, 7.0], 1e-6);
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        for [m, k, n] in [[1, 600, 900], [32, 576, 1536], [300, 200, 256], [257, 1100, 129]] {
+            let (a, b) = (random(1, m * k), random(2, k * n));
+            for b in [View::new(&b, k, n), View::new(&b, n, k).transposed()] {
+                let one = pool(1).install(|| product(View::new(&a, m, k), b));
+                assert_eq!(one, pool(2).install(|| product(View::new(&a, m, k), b)), "{m} {k} {n}");
+                assert_eq!(one, pool(3).install(|| product(View::new(&a, m, k), b)), "{m} {k} {n}");
+            }
         }
     }
 

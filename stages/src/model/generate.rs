@@ -111,7 +111,7 @@ pub fn generate_with(
     let completions = vec![Completion::default(); queue.prompts.len()];
     let mut decoder = Decoder {
         model,
-        head: model.wide_head(),
+        head: model.wide_head(queue.slots.min(queue.prompts.len())),
         config,
         device,
         queue,

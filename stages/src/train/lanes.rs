@@ -15,7 +15,11 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 /// Independent threads of work.
 #[derive(Debug)]
-pub struct Lanes(Vec<ThreadPool>);
+pub struct Lanes {
+    pools: Vec<ThreadPool>,
+    /// As many threads as there are lanes, for work that is not cut.
+    wide: ThreadPool,
+}
 
 impl Lanes {
     /// One lane per thread (0: per core) on a CPU, one lane on anything else.
@@ -26,12 +30,17 @@ impl Lanes {
             (true, 0) => cores(),
             (true, threads) => threads,
         };
-        (0..count).map(|_| single()).collect::<Result<_, _>>().map(Self)
+        Ok(Self { pools: (0..count).map(|_| pool(1)).collect::<Result<_, _>>()?, wide: pool(count)? })
     }
 
     /// Number of lanes.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.pools.len()
+    }
+
+    /// Runs `work` where its matrix products are cut over all threads.
+    pub fn together<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        self.wide.install(work)
     }
 
     /// Runs `work` on every job and folds the results in the order of the jobs, each as soon as its turn has come.
@@ -49,7 +58,7 @@ impl Lanes {
         let queue = Mutex::new(jobs.into_iter().collect::<Vec<_>>().into_iter().enumerate());
         let (done, results) = mpsc::channel();
         thread::scope(|scope| {
-            for pool in &self.0 {
+            for pool in &self.pools {
                 let (queue, work, done) = (&queue, &work, done.clone());
                 scope.spawn(move || {
                     pool.install(|| {
@@ -91,7 +100,11 @@ impl Lanes {
 
 /// A pool of one thread: operators called in it run straight through.
 pub fn single() -> Result<ThreadPool, ThreadPoolBuildError> {
-    ThreadPoolBuilder::new().num_threads(1).stack_size(8 << 20).build()
+    pool(1)
+}
+
+fn pool(threads: usize) -> Result<ThreadPool, ThreadPoolBuildError> {
+    ThreadPoolBuilder::new().num_threads(threads).stack_size(8 << 20).build()
 }
 
 #[cfg(test)]
@@ -122,6 +135,7 @@ mod tests {
     #[test]
     fn operators_stay_in_their_lane() {
         assert_eq!(lanes(2).map([(), ()], |()| rayon::current_num_threads()), [1, 1]);
+        assert_eq!(lanes(2).together(rayon::current_num_threads), 2);
     }
 
     #[test]
