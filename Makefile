@@ -8,7 +8,7 @@ CUDA_FLAGS = --features cuda --target-dir target/cuda
 # Burn's CUDA back end links LLVM; its build script unpacks it here, and downloads it when the folder is missing.
 LLVM = $${XDG_DATA_HOME:-$$HOME/.local/share}/tracel/tracel-llvm-23.1.0-4/.tracel-llvm-installed
 
-.PHONY: run test check lint lint-cuda schema golden cuda bench docs
+.PHONY: run test check lint lint-cuda schema golden cuda bench bench-cuda docs
 
 run: ## train the quickstart curriculum and report
 	$(CARGO) run --release -- run $(RECIPE)
@@ -41,8 +41,11 @@ golden: ## regenerate the fixtures of tests/golden and find them unchanged; need
 cuda: ## the binary with the CUDA back end: target/cuda/release/curricle
 	$(CUDA) build --release $(CUDA_FLAGS)
 
-bench: ## the figures of BENCHMARKS.md that need no GPU
-	$(CARGO) test --release --test tests -- --ignored --nocapture bench
+bench: ## curricle beside PyTorch, transformers and TRL (tests/bench/peers/requirements.lock.txt); ONLY="sft grpo": some parts
+	PYTHON=$(PYTHON) $(CARGO) bench --bench bench -- $(ONLY)
+
+bench-cuda: ## the parts that need a GPU
+	PYTHON=$(PYTHON) $(CUDA) bench --bench bench $(CUDA_FLAGS) -- $(or $(ONLY),gpu)
 
 docs: ## API documentation
 	$(CARGO) doc --workspace --no-deps

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that finds nothing should fail")]
 
 mod architecture;
-mod bench;
 mod cache;
 mod check;
 mod ci;

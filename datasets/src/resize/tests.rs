@@ -1,8 +1,5 @@
-use std::time::Instant;
-
 use super::loops::HALF;
 use super::*;
-use crate::image::ImageConfig;
 
 /// A picture with smooth and jagged parts, from a formula.
 fn picture(width: usize, height: usize) -> Rgb {
@@ -63,46 +60,5 @@ fn every_way_of_computing_gives_the_same_bytes() {
         let wanted = plainly(&image, to.0, to.1);
         assert_eq!(resize(image.clone(), to.0, to.1, Passes::PORTABLE), wanted, "{from:?} → {to:?}");
         assert_eq!(resize(image, to.0, to.1, Passes::fastest()), wanted, "{from:?} → {to:?}");
-    }
-}
-
-/// Sizes of BENCHMARKS.md: from, to.
-const BENCHED: [((usize, usize), (usize, usize)); 5] = [
-    ((1920, 1080), (1092, 616)),
-    ((640, 480), (252, 168)),
-    ((640, 480), (644, 476)),
-    ((333, 97), (672, 196)),
-    ((4000, 3000), (1148, 840)),
-];
-
-/// Median milliseconds of a call on an image of its own.
-fn median<T>(image: &Rgb, call: impl Fn(Rgb) -> T) -> f64 {
-    let time = |_| {
-        let image = image.clone();
-        let start = Instant::now();
-        let made = call(image);
-        let time = start.elapsed().as_secs_f64() * 1e3;
-        drop(made);
-        time
-    };
-    let mut times: Vec<f64> = (0..31).map(time).collect();
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
-}
-
-#[test]
-#[expect(clippy::print_stderr, reason = "the measurement is the result")]
-#[ignore = "a benchmark: run it in release, beside tests/bench/peers/images.py"]
-fn bench_resizing() {
-    for ((width, height), (to_width, to_height)) in BENCHED {
-        let image = picture(width, height);
-        let time = |passes| median(&image, |image| resize(image, to_width, to_height, passes));
-        let (portable, fastest) = (time(Passes::PORTABLE), time(Passes::fastest()));
-        let config = ImageConfig { max_pixels: to_width * to_height, ..ImageConfig::default() };
-        let patches = median(&image, |image| config.patches(image).unwrap());
-        eprintln!(
-            "{width} × {height} → {to_width} × {to_height}: {fastest:.2} ms, portable {portable:.2} ms; \
-             up to patches {patches:.2} ms"
-        );
     }
 }

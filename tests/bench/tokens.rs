@@ -1,0 +1,62 @@
+//! Rows of text → token ids, by the tokenizer of a model folder: text alone, and as a chat with its answer as `sft` reads it.
+
+use curricle_datasets::bpe::{ProcessorFiles, TINY_IMAGES};
+use curricle_datasets::leak::Taken;
+use curricle_datasets::synth::{Entry, Spec, generate, task};
+use curricle_datasets::{Processor, Row};
+use curricle_stages::device::resolve;
+use curricle_stages::train::lanes::Lanes;
+
+use crate::case::{Answer, Case, Figure};
+
+pub fn cases() -> Vec<Case> {
+    let small = Case { name: "quickstart's tokenizer".into(), rows: 4000, repeats: 5, ..Case::default() };
+    let folder = std::env::var_os("CURRICLE_BENCH_MODEL").map(std::path::PathBuf::from);
+    let given =
+        folder.map(|model| Case { name: format!("`{}`", model.display()), model: Some(model), ..small.clone() });
+    [small].into_iter().chain(given).collect()
+}
+
+/// Questions in words, with written reasoning.
+fn rows(count: usize) -> Vec<Row> {
+    let entry = |name: &str| Entry {
+        name: name.to_owned(),
+        task: task(name).unwrap(),
+        weight: 1.0,
+        levels: vec![1, 2, 3],
+        reasoning: 1.0,
+        instruction: None,
+    };
+    let spec =
+        Spec { entries: ["arithmetic", "word"].map(entry).to_vec(), rows: count, seed: 1, set: "train".to_owned() };
+    generate(&spec, &Taken::default()).unwrap().into_iter().map(|made| made.row).collect()
+}
+
+pub fn measure(case: &Case) -> Answer {
+    let rows = rows(case.rows);
+    let folder = case.model.clone().unwrap_or_else(|| case.folder.join("model"));
+    if case.model.is_none() {
+        let corpus: Vec<String> =
+            rows.iter().map(|row| format!("{}\n{}", row.prompt, row.target().unwrap_or_default())).collect();
+        std::fs::create_dir_all(&folder).unwrap();
+        ProcessorFiles::train(&corpus, case.size.vocabulary, TINY_IMAGES).unwrap().write(&folder).unwrap();
+    }
+    let lines = rows.iter().map(|row| {
+        serde_json::json!({ "prompt": row.prompt, "target": row.target().unwrap_or_default() }).to_string() + "\n"
+    });
+    std::fs::write(case.folder.join("rows.jsonl"), lines.collect::<String>()).unwrap();
+
+    let processor = Processor::open(&folder).unwrap();
+    let lanes = Lanes::new(case.threads, &resolve("cpu").unwrap()).unwrap();
+    let mut tokens = 0;
+    let text = case.median(|| {
+        let ids = lanes.map(&rows, |row| processor.encode(&row.prompt).unwrap().len());
+        tokens = ids.into_iter().sum();
+    });
+    let chat = case.median(|| {
+        let ids = lanes.map(&rows, |row| processor.example(row).unwrap().ids.len());
+        assert!(ids.into_iter().sum::<usize>() > tokens);
+    });
+    let rate = |seconds| case.rows as f64 / seconds;
+    case.answer(vec![Figure::new("text", rate(text), "rows/s"), Figure::new("chat", rate(chat), "rows/s")])
+}
