@@ -244,30 +244,29 @@ impl Case {
 
     /// The rows to learn from: of one length, every token a target, each with an image where the case has patches.
     pub fn examples(&self) -> Vec<Encoded> {
-        let units = self.patches * self.patches / 4;
-        let row = |row: usize| {
-            let mut ids: Vec<u32> = (row * self.length..(row + 1) * self.length).map(|n| self.token(n)).collect();
-            let mut images = Vec::new();
-            if units > 0 {
-                ids[..units + 2].fill(3);
-                (ids[0], ids[units + 1]) = (1, 2);
-                let count = self.patches * self.patches * PATCH_VALUES;
-                let value = |i: usize| (((row * count + i) * 37 % 255) as f32 - 127.0) / 100.0;
-                let patches = (0..count).map(value).collect();
-                images.push(Arc::new(ImagePatches { grid: [1, self.patches, self.patches], patches }));
-            }
-            Encoded { target: vec![true; ids.len()], ids, images }
-        };
-        (0..self.rows).map(row).collect()
+        (0..self.rows).map(|row| self.row(row, row * self.length, self.length, true)).collect()
     }
 
     /// The prompts to complete, all different.
     pub fn questions(&self) -> Vec<Encoded> {
-        let prompt = |(row, length): (usize, &usize)| {
-            let ids: Vec<u32> = (1000 * row..1000 * row + length).map(|n| self.token(n)).collect();
-            Encoded { target: vec![false; ids.len()], ids, images: Vec::new() }
-        };
+        let prompt = |(row, length): (usize, &usize)| self.row(row, 1000 * row, *length, false);
         self.prompts.iter().enumerate().map(prompt).collect()
+    }
+
+    /// Tokens from number `first` on, the image's in place of those that it takes.
+    fn row(&self, row: usize, first: usize, length: usize, target: bool) -> Encoded {
+        let units = self.patches * self.patches / 4;
+        let mut ids: Vec<u32> = (first..first + length).map(|number| self.token(number)).collect();
+        let mut images = Vec::new();
+        if units > 0 {
+            ids[..units + 2].fill(3);
+            (ids[0], ids[units + 1]) = (1, 2);
+            let count = self.patches * self.patches * PATCH_VALUES;
+            let value = |i: usize| (((row * count + i) * 37 % 255) as f32 - 127.0) / 100.0;
+            let patches = (0..count).map(value).collect();
+            images.push(Arc::new(ImagePatches { grid: [1, self.patches, self.patches], patches }));
+        }
+        Encoded { target: vec![target; ids.len()], ids, images }
     }
 
     /// Median seconds of a call.

@@ -23,6 +23,7 @@ mod grpo;
 mod images;
 mod machine;
 mod process;
+mod quickstart;
 mod recipes;
 mod table;
 mod tokens;
@@ -64,7 +65,7 @@ impl Part {
     }
 }
 
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     Part::new("sft", "Supervised training: a step", train::cases, train::measure).beside("sft.py"),
     Part::new("compile", "Supervised training beside `torch.compile`", train::compiled, train::measure)
         .beside("sft.py")
@@ -74,6 +75,7 @@ const PARTS: [Part; 12] = [
     Part::new("images", "Images: pixels to patches, one thread", images::cases, images::measure).beside("images.py"),
     Part::new("tokens", "Tokenisation", tokens::cases, tokens::measure).beside("tokens.py"),
     Part::new("recipes", "Recipes: start, check, plan, reuse", recipes::cases, recipes::measure),
+    Part::new("quickstart", "The quickstart, its longest stages", quickstart::cases, quickstart::measure).on_request(),
     Part::new("curation", "Curation", curation::cases, curation::measure).beside("curation.py"),
     Part::new("gpu-sft", "GPU: supervised training in bf16", train::on_gpu, train::measure).beside("sft.py"),
     Part::new("gpu-generate", "GPU: rollout in bf16", generate::on_gpu, generate::measure).beside("generate.py"),

@@ -10,8 +10,11 @@ import statistics
 import tempfile
 import time
 
+import datasets
+import numpy as np
 import torch
 import trl
+from PIL import Image
 from datasets import Dataset
 from tokenizers import Tokenizer, models as kinds, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, TrainerCallback
@@ -20,7 +23,8 @@ from case import CASE, answer, tokens
 from models import DEVICE, HALF, of_transformers, sync
 
 steps = CASE["warm"] + CASE["repeats"]
-prompts, group, new = CASE["prompts"], CASE["group"], CASE["new"]
+group, new = CASE["group"], CASE["new"]
+count = len(CASE["prompts"]) * group
 micro = CASE["peer_micro_batch"]
 spent = {"rollout": [], "log-probabilities": [], "step": []}
 scoring, began = False, 0.0
@@ -65,34 +69,76 @@ trainer = trl.GRPOTrainer
 trainer._generate_and_score_completions = timed(trainer._generate_and_score_completions, spent["rollout"])
 scored = spent["log-probabilities"]
 trainer._get_per_token_logps_and_entropies = timed(trainer._get_per_token_logps_and_entropies, scored, only_scoring=True)
+
+
+def words():
+    """A word per id, so that a prompt has the very tokens of the case."""
+    named = {0: "<pad>", 1: "<|vision_start|>", 2: "<|vision_end|>", 3: "<|image_pad|>", 4: "<|video_pad|>", 5: "<end>", 6: "<unk>"}
+    table = {named.get(i, f"w{i}"): i for i in range(CASE["size"]["vocabulary"])}
+    table = Tokenizer(kinds.WordLevel(table, unk_token="<unk>"))
+    table.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    table.add_special_tokens(list(named.values()))
+    return PreTrainedTokenizerFast(tokenizer_object=table, eos_token="<end>", pad_token="<pad>", unk_token="<unk>", padding_side="left")
+
+
+def with_images(tokenizer):
+    """What Qwen2.5-VL comes with: an image's tokens, then the words."""
+    from transformers import Qwen2_5_VLProcessor
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+    from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
+
+    template = (
+        "{%- for message in messages %}{%- if message.content is string %}{{- message.content }}{%- else %}"
+        "{%- for part in message.content %}{%- if part.type == 'image' %}{{- '<|vision_start|><|image_pad|><|vision_end|>' }}"
+        "{%- else %}{{- part.text }}{%- endif %}{%- endfor %}{%- endif %}{%- endfor %}")
+    tokenizer.chat_template = template
+    images = Qwen2VLImageProcessorPil(size={"shortest_edge": 56 * 56, "longest_edge": 336 * 336})
+    return Qwen2_5_VLProcessor(images, tokenizer, Qwen2VLVideoProcessor(), chat_template=template)
+
+
+def picture(row, side):
+    y, x = np.mgrid[0:side, 0:side]
+    return Image.fromarray(np.stack([(x * 3 + row * 7) % 256, (y * 5 + row) % 256, (x * y + row) % 256], -1).astype(np.uint8))
+
+
+def questions(steps):
+    taken = CASE["patches"] ** 2 // 4 + 2 if CASE["patches"] else 0
+    ids = [tokens(length, first=1000 * row)[taken:] for row, length in enumerate(CASE["prompts"])]
+    texts = [" ".join(f"w{i}" for i in row) for row in ids]
+    if not CASE["patches"]:
+        return Dataset.from_dict({"prompt": texts * steps})
+    pictures = [picture(row, 14 * CASE["patches"]) for row in range(len(texts))]
+    prompts = [[{"role": "user", "content": text}] for text in texts]
+    return Dataset.from_dict({"prompt": prompts * steps, "image": pictures * steps}).cast_column("image", datasets.Image())
+
+
 with tempfile.TemporaryDirectory() as folder:
-    # One word per id: a prompt has the very tokens of the case.
-    words = Tokenizer(kinds.WordLevel({f"w{i}": i for i in range(CASE["size"]["vocabulary"])}, unk_token="w6"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w5", pad_token="w0", unk_token="w6")
-    model = of_transformers()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    del model
-    texts = [" ".join(f"w{i}" for i in tokens(length, first=1000 * row)) for row, length in enumerate(prompts)]
+    reader = with_images(words()) if CASE["patches"] else words()
+    of_transformers(images=CASE["patches"] > 0).save_pretrained(folder)
+    reader.save_pretrained(folder)
+    # As a rollout of ours: to the last token, and no token that stands for an image.
+    drawn = {"min_new_tokens": new, "suppress_tokens": [1, 2, 3, 4]}
     settings = trl.GRPOConfig(
-        output_dir=folder, max_steps=steps, per_device_train_batch_size=micro, gradient_accumulation_steps=len(prompts) * group // micro,
+        output_dir=folder, max_steps=steps, per_device_train_batch_size=micro, gradient_accumulation_steps=count // micro,
         num_generations=group, max_completion_length=new, temperature=1.0, beta=CASE["kl"], learning_rate=1e-6, max_grad_norm=1.0,
-        generation_kwargs={"min_new_tokens": new}, gradient_checkpointing=False, bf16=HALF, use_cpu=DEVICE == "cpu",
+        generation_kwargs=drawn, gradient_checkpointing=False, bf16=HALF, use_cpu=DEVICE == "cpu",
         report_to="none", logging_strategy="no", save_strategy="no", disable_tqdm=True, dataloader_pin_memory=False,
         model_init_kwargs={"dtype": "float32"})
-    data = Dataset.from_dict({"prompt": texts * steps})
-    loop = trl.GRPOTrainer(model=folder, reward_funcs=reward, args=settings, train_dataset=data, processing_class=tokenizer,
-                           callbacks=[Clock()])
+    loop = trl.GRPOTrainer(model=folder, reward_funcs=reward, args=settings, train_dataset=questions(steps),
+                           processing_class=reader, callbacks=[Clock()])
     loop.train()
 
+read = steps * (sum(CASE["prompts"]) * group + count * new)
+assert loop.state.num_input_tokens_seen == read, (loop.state.num_input_tokens_seen, read)
 assert len(spent["step"]) == steps == len(spent["rollout"]), {name: len(of) for name, of in spent.items()}
 passes = len(scored) // steps
 of_reference = [sum(scored[i * passes:(i + 1) * passes]) for i in range(steps)]
 whole = spent["step"]
 making = [every - passed for every, passed in zip(spent["rollout"], of_reference)]
 update = [step - every for step, every in zip(whole, spent["rollout"])]
-figures = {"rollout": making, "log-probabilities": of_reference, "update": update, "step": whole}
+figures = {"rollout": making, "update": update, "step": whole}
+if CASE["kl"] > 0:
+    figures["log-probabilities"] = of_reference
 warm = CASE["warm"]
 figures = {name: (statistics.median(of[warm:]), "s") for name, of in figures.items()}
 answer(figures, f"TRL {trl.__version__}")
