@@ -40,9 +40,9 @@ pub struct Case {
     pub length: usize,
     /// Patches per side of each row's image; 0: rows of text.
     pub patches: usize,
-    /// Rows of a forward pass on our side, and on both in GRPO.
+    /// Rows of a forward pass of ours.
     pub micro_batch: usize,
-    /// Rows of a forward pass of TRL, where that is another number because it is faster so.
+    /// Rows of a forward pass of TRL.
     pub peer_micro_batch: usize,
     /// Tokens of each prompt.
     pub prompts: Vec<usize>,

@@ -19,7 +19,7 @@ use crate::case::{Answer, Case, Figure, Size, median, seconds};
 use crate::generate::lengths;
 
 pub fn cases() -> Vec<Case> {
-    // The stage `trl` of recipes/quickstart.toml, without its selection. TRL is faster in one pass, and smaller in the recipe's.
+    // The stage `trl` of recipes/quickstart.toml, without its selection. TRL once in as few passes as can be, once in the recipe's.
     let whole = Case {
         name: "quickstart's size, 20 prompts × 8, 48 new each; TRL in passes of 160".into(),
         warm: 1,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use curricle_engine::stage::Runtime;
 
@@ -48,6 +49,19 @@ fn avx512() -> &'static str {
     return std::env::consts::ARCH;
 }
 
+/// Share of the cores that others keep busy, over a second; whoever waits for threads in a loop suffers most from it.
+fn busy() -> f64 {
+    let read = || -> Option<[f64; 2]> {
+        let text = fs::read_to_string("/proc/stat").ok()?;
+        let ticks: Vec<f64> = text.lines().next()?.split(' ').filter_map(|word| word.parse().ok()).collect();
+        Some([ticks.iter().sum(), ticks.get(3)? + ticks.get(4)?])
+    };
+    let before = read();
+    std::thread::sleep(Duration::from_secs(1));
+    let (Some([all, idle]), Some([all_now, idle_now])) = (before, read()) else { return 0.0 };
+    1.0 - (idle_now - idle) / (all_now - all).max(1.0)
+}
+
 /// The lines above the tables.
 pub fn heading(peers: &Peers, quick: bool) -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -59,14 +73,15 @@ pub fn heading(peers: &Peers, quick: bool) -> String {
         machine += &format!("; {}", said("nvidia-smi", &["--query-gpu=name,memory.total", "--format=csv,noheader"]));
     }
     let commit = said("git", &["describe", "--always", "--dirty", "--abbrev=10"]);
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or_default().to_owned();
+    let busy = busy();
     let mut text = format!(
-        "| machine | {machine} |\n| --- | --- |\n| commit, day | {commit}, {} |\n| compiler | {} |\n| peers | {peers} |\n\
-         | load at the start | {load} |\n",
+        "| machine | {machine} |\n| --- | --- |\n| commit, day | {commit}, {} |\n| compiler | {} |\n| peers | {peers} |\n",
         said("date", &["-u", "+%F"]),
         said("rustc", &["--version"]),
     );
+    if busy > 0.05 {
+        text += &format!("\n**Other work kept {:.0} % of the cores busy: these figures mean little.**\n", 100.0 * busy);
+    }
     if cfg!(debug_assertions) {
         text += "\n**A development build: these figures mean nothing.**\n";
     }

@@ -3,7 +3,7 @@
 The parts are timed around the trainer's own methods: what `_get_per_token_logps_and_entropies` takes while completions are
 made and scored is the pass of the reference; the rest of that is the rollout; the rest of the step is the update. As users run
 it but for the end token, which is held back until the last token, for equal work, and gradient checkpointing, which is off
-because it only saves memory. Completions of a micro-batch are those of the case, or what `peer_micro_batch` says.
+because it only saves memory. Forward passes have `peer_micro_batch` completions each.
 """
 
 import statistics
