@@ -1,5 +1,6 @@
 //! A case: everything that both sides must know to measure the same thing, and what comes back.
 
+use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -271,10 +272,16 @@ impl Case {
 
     /// Median seconds of a call.
     pub fn median(&self, mut work: impl FnMut()) -> f64 {
-        for _ in 0..self.warm {
-            work();
-        }
-        median((0..self.repeats).map(|_| seconds(&mut work)).collect())
+        self.median_of(|| (), |()| work())
+    }
+
+    /// As [`Self::median`], of calls that each need something made first.
+    pub fn median_of<T, R>(&self, mut make: impl FnMut() -> T, mut work: impl FnMut(&T) -> R) -> f64 {
+        let times = (0..self.warm + self.repeats).map(|_| {
+            let made = make();
+            seconds(|| drop(black_box(work(&made))))
+        });
+        median(times.skip(self.warm).collect())
     }
 
     /// What came out, with the peak of this process.

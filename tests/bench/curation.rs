@@ -5,13 +5,14 @@ use std::path::Path;
 
 use crate::case::{Answer, Case, Figure, seconds};
 use crate::recipes::curricle;
+use crate::table::grouped;
 
 /// Most memory that a stage may take for a million rows.
 const MOST_MIB: u64 = 2048;
 
 pub fn cases() -> Vec<Case> {
     let rows = std::env::var("CURRICLE_BENCH_ROWS").map_or(200_000, |rows| rows.parse().unwrap());
-    vec![Case { name: format!("{rows} rows"), rows, warm: 0, repeats: 1, ..Case::default() }]
+    vec![Case { name: format!("{} rows", grouped(rows as u64)), rows, warm: 0, repeats: 1, ..Case::default() }]
 }
 
 /// Questions of some thirty words: a tenth is there twice, a tenth nearly so, a tenth has no answer that can be checked.

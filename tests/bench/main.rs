@@ -18,9 +18,12 @@
 
 mod case;
 mod curation;
+#[path = "../support/curriculum.rs"]
+mod curriculum;
 mod generate;
 mod grpo;
 mod images;
+mod inputs;
 mod machine;
 mod process;
 mod quickstart;
@@ -28,6 +31,7 @@ mod recipes;
 mod table;
 mod tokens;
 mod train;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -65,7 +69,7 @@ impl Part {
     }
 }
 
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 15] = [
     Part::new("sft", "Supervised training: a step", train::cases, train::measure).beside("sft.py"),
     Part::new("compile", "Supervised training beside `torch.compile`", train::compiled, train::measure)
         .beside("sft.py")
@@ -75,6 +79,9 @@ const PARTS: [Part; 13] = [
     Part::new("images", "Images: pixels to patches, one thread", images::cases, images::measure).beside("images.py"),
     Part::new("tokens", "Tokenisation", tokens::cases, tokens::measure).beside("tokens.py"),
     Part::new("recipes", "Recipes: start, check, plan, reuse", recipes::cases, recipes::measure),
+    Part::new("inputs", "Inputs that are known: `plan`", inputs::cases, inputs::measure),
+    Part::new("waiting", "Training that waits for rows, share of its time", waiting::cases, waiting::measure)
+        .on_request(),
     Part::new("quickstart", "The quickstart, its longest stages", quickstart::cases, quickstart::measure).on_request(),
     Part::new("curation", "Curation", curation::cases, curation::measure).beside("curation.py"),
     Part::new("gpu-sft", "GPU: supervised training in bf16", train::on_gpu, train::measure).beside("sft.py"),

@@ -100,7 +100,7 @@ fn shown(value: f64, unit: &str) -> String {
 }
 
 /// `12,345`
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
