@@ -3,13 +3,19 @@
 
 #![expect(clippy::disallowed_methods, reason = "the one room that may")]
 
+mod hash;
+
+use std::borrow::Borrow;
 use std::fs::{self, File, TryLockError};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
+
+use crate::parallel;
 
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +37,8 @@ impl FsError {
     }
 }
 
-/// What tells one state of a file from another without reading it.
+/// What tells one state of a file from another without reading it. The number of the disk is not part of it: it changes
+/// with every mount of a network's disk or start of a container, and a file whose content differs has another `changed_ns`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// Bytes.
@@ -105,10 +112,12 @@ pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), FsError> {
     fs::write(path, bytes).map_err(FsError::at("write", path))
 }
 
-/// Writes a file so that a reader, or a crash at any moment, sees the old content or the new, never a part.
+/// Writes a file so that a reader, or a crash at any moment, sees the old content or the new, never a part. Of several that
+/// write at the same time, one has the last word.
 pub fn write_atomic(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), FsError> {
+    static WRITES: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
+    name.push(format!(".{}-{}.new", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
     let beside = path.with_file_name(name);
     let mut file = File::create(&beside).map_err(FsError::at("create", &beside))?;
     file.write_all(bytes.as_ref()).and_then(|()| file.sync_all()).map_err(FsError::at("write", &beside))?;
@@ -172,6 +181,13 @@ pub fn stamp(path: &Path) -> Result<Stamp, FsError> {
     fs::metadata(path).map(|meta| stamp_of(&meta)).map_err(FsError::at("look at", path))
 }
 
+/// Sets the time of a file's last modification, as a user's tools may.
+#[cfg(test)]
+pub fn set_modified(path: &Path, modified: std::time::SystemTime) -> Result<(), FsError> {
+    let file = File::options().write(true).open(path).map_err(FsError::at("open", path))?;
+    file.set_modified(modified).map_err(FsError::at("change", path))
+}
+
 /// Names in a folder, sorted; empty if the folder is not there.
 pub fn list(path: &Path) -> Result<Vec<String>, FsError> {
     let entries = match fs::read_dir(path) {
@@ -206,6 +222,23 @@ pub fn walk(root: &Path) -> Result<Vec<Found>, FsError> {
     }
     found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
+}
+
+/// What `digest` says of every file, in their order: small files are read side by side, and of a large one all cores read
+/// parts.
+pub fn digests(
+    files: &[impl Borrow<Found>],
+    digest: fn(&Path) -> Result<blake3::Hash, FsError>,
+) -> Result<Vec<blake3::Hash>, FsError> {
+    let files = files.iter().map(Borrow::borrow).enumerate();
+    let (large, small): (Vec<_>, Vec<_>) = files.partition(|(_, file)| file.stamp.size > hash::PIECE);
+    let of = |(index, file): &(usize, &Found)| Ok((*index, digest(&file.path)?));
+    let mut all = parallel::each(&small, of)?;
+    for file in &large {
+        all.push(of(file)?);
+    }
+    all.sort_unstable_by_key(|(index, _)| *index);
+    Ok(all.into_iter().map(|(_, hash)| hash).collect())
 }
 
 /// blake3 of a file's bytes.
@@ -345,6 +378,11 @@ impl Lock {
 }
 
 fn digest_open(file: &mut File) -> std::io::Result<blake3::Hash> {
+    let size = file.metadata()?.len();
+    if size > hash::PIECE {
+        let file: &File = file;
+        return hash::hash(size, |part, at| file.read_exact_at(part, at));
+    }
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 1 << 18];
     loop {

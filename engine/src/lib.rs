@@ -14,6 +14,7 @@ pub mod gate;
 pub mod graph;
 pub mod hub;
 pub mod lock;
+mod parallel;
 pub mod plan;
 pub mod recipe;
 pub mod report;

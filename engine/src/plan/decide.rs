@@ -6,7 +6,7 @@ use super::compare::{Connection, compare};
 use super::{Decision, Missing, Options, Plan, PlanError, Reason, Step, gates, select};
 use crate::fs::{self, FsError};
 use crate::graph::{Graph, Origin, StageId, StageNode};
-use crate::store::{Digests, Index, InputIdentity, KeyPreimage, Store};
+use crate::store::{Digests, Index, InputIdentity, Key, KeyPreimage, Store};
 
 /// Decides about every stage.
 ///
@@ -19,7 +19,7 @@ pub fn plan(graph: &Graph, store: &Store, options: &Options) -> Result<Plan, Pla
     let forced = select::forced(graph, options)?;
     let index = store.index()?;
     let mut digests = store.digests();
-    let mut planner = Planner { store, index, selected, forced, steps: Vec::new() };
+    let mut planner = Planner { store, index, selected, forced, steps: Vec::new(), builders: BTreeMap::new() };
     for node in graph.stages() {
         let step = planner.decide(node, &mut digests)?;
         planner.steps.push(step);
@@ -40,6 +40,8 @@ struct Planner<'a> {
     /// Grows by what follows from a forced stage.
     forced: BTreeSet<StageId>,
     steps: Vec<Step>,
+    /// Who builds what is built in this plan.
+    builders: BTreeMap<Key, StageId>,
 }
 
 impl Planner<'_> {
@@ -48,12 +50,12 @@ impl Planner<'_> {
         let preimage = KeyPreimage::new(node, inputs);
         let key = preimage.key();
         let artifact = self.store.find(&self.index, &key)?;
-        let twin = self.steps.iter().find(|step| step.key == key && matches!(step.decision, Decision::Run(_)));
+        let twin = self.builders.get(&key);
         let by_force = self.reasons_by_force(node);
         let decision = if !self.selected.contains(&node.id) {
             Decision::Skip
         } else if let Some(twin) = twin {
-            Decision::Share(twin.stage)
+            Decision::Share(*twin)
         } else if !by_force.is_empty() {
             self.forced.insert(node.id);
             Decision::Run(by_force)
@@ -64,6 +66,7 @@ impl Planner<'_> {
         };
         if matches!(decision, Decision::Run(_)) {
             self.demand_inputs(node)?;
+            self.builders.insert(key, node.id);
         }
         Ok(Step { stage: node.id, name: node.name.clone(), key, preimage, decision, artifact, missing })
     }

@@ -1,11 +1,12 @@
 //! An entry against its own manifest: is every byte still what was committed?
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
 use super::{Artifact, StoreError};
-use crate::fs;
+use crate::fs::{self, Found};
 
 /// Something in an entry that is not as it was committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,14 +53,19 @@ impl Artifact {
             Err(error) => return Err(error),
         }
         let found = fs::walk(&self.dir().join("artifact"))?;
+        let committed =
+            |file: &&Found| self.manifest().outputs.get(&file.name).is_some_and(|it| it.size == file.stamp.size);
+        let whole: Vec<&Found> = found.iter().filter(committed).collect();
+        let mut there: BTreeMap<&str, Option<blake3::Hash>> =
+            found.iter().map(|file| (file.name.as_str(), None)).collect();
+        for (file, digest) in whole.iter().zip(fs::digests(&whole, fs::digest)?) {
+            there.insert(&file.name, Some(digest));
+        }
         for (name, record) in &self.manifest().outputs {
-            match found.iter().find(|file| file.name == *name) {
+            match there.get(name.as_str()) {
                 None => say(name, DamageKind::Missing),
-                Some(file) if file.stamp.size != record.size => say(name, DamageKind::Changed),
-                Some(file) if fs::digest(&file.path)?.to_hex().as_str() != record.blake3 => {
-                    say(name, DamageKind::Changed);
-                }
-                Some(_) => {}
+                Some(Some(digest)) if digest.to_hex().as_str() == record.blake3 => {}
+                Some(_) => say(name, DamageKind::Changed),
             }
         }
         for file in found.iter().filter(|file| !self.manifest().outputs.contains_key(&file.name)) {

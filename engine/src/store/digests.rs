@@ -1,46 +1,54 @@
 //! Input file or folder → digest of its content, read once per state of the file.
 
+mod named;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
-use std::io::BufRead;
+use std::convert::Infallible;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::fs::{self, Found, FsError, Stamp};
+use crate::parallel;
 use crate::stage::DataView;
 
-/// A file changed this shortly before it was read may change again without a new time stamp; it is not remembered.
+/// A file that changed this shortly before it was looked at may change again without a new time stamp, because the clocks of
+/// disks tick slowly (what git calls "racily clean"); it is not remembered.
 const UNSETTLED_NS: i64 = 2_000_000_000;
 
-/// Longer texts are no paths.
-const LONGEST_PATH: usize = 4096;
-
-/// Remembers digests of files by path and state, in a file beside the store's entries.
+/// Remembers digests of files by path and state, in a file beside the store's entries. That file is a convenience: absent,
+/// damaged or in another form, it is as if nothing were remembered.
 #[derive(Debug)]
 pub struct Digests {
     file: PathBuf,
-    known: BTreeMap<PathBuf, Known>,
+    /// None until something is asked that it may know.
+    memory: Option<Memory>,
     asked: BTreeMap<(PathBuf, String), String>,
-    changed: bool,
+    /// Now, in nanoseconds since 1970.
+    clock: fn() -> i64,
 }
 
+/// What is known of files, by path.
+type Known = BTreeMap<String, Content>;
+
+/// What a file held when it was in a state.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Known {
+struct Content {
     stamp: Stamp,
     digest: String,
+    /// Images that its rows name, by the columns that were looked into.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    images: BTreeMap<String, Vec<String>>,
 }
 
 impl Digests {
-    /// Reads what is remembered; nothing, if the file is absent or damaged.
+    /// Nothing is read until something is asked.
     pub(super) fn open(file: PathBuf) -> Self {
-        let known =
-            fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        Self { file, known, asked: BTreeMap::new(), changed: false }
+        Self { file, memory: None, asked: BTreeMap::new(), clock: now_ns }
     }
 
     /// Digest of every file below a folder together with its name there, or of a file's bytes; and of the images elsewhere
@@ -59,271 +67,168 @@ impl Digests {
         Ok(digest)
     }
 
-    /// Writes down what was learned; nothing is written if nothing was.
+    /// Writes down what was learned, beside what others did meanwhile; nothing is written if nothing was.
     pub fn save(&mut self) -> Result<(), FsError> {
-        if std::mem::take(&mut self.changed) {
-            let text = serde_json::to_string(&self.known).expect("digests are plain data");
-            fs::write_atomic(&self.file, text)?;
+        self.memory.as_mut().map_or(Ok(()), |memory| memory.save(&self.file))
+    }
+
+    fn file(&mut self, path: &Path, columns: &[&str]) -> Result<String, FsError> {
+        // The time first: what changes from here on has a later stamp, however long the reading takes.
+        let now = (self.clock)();
+        let rows = Found { name: String::new(), path: path.to_owned(), stamp: fs::stamp(path)? };
+        let mut contents = self.contents(&[rows], columns, |file| named::may_name(&file.path), now)?;
+        let images: Vec<Found> = named_by(&contents[0], path, columns).filter_map(Image::find).collect();
+        if images.is_empty() {
+            return Ok(contents.remove(0).digest);
         }
+        contents.extend(self.contents(&images, columns, |_| false, now)?);
+        let names = std::iter::once("").chain(images.iter().map(|image| image.name.as_str()));
+        Ok(together(names.zip(&contents)))
+    }
+
+    fn folder(&mut self, root: &Path, below: &str, columns: &[&str]) -> Result<String, FsError> {
+        let now = (self.clock)();
+        let mut found = fs::walk(root)?;
+        let folder = root.join(below);
+        let of_rows = |file: &Found| named::may_name(&file.path) && file.path.parent() == Some(&folder);
+        let mut contents = self.contents(&found, columns, of_rows, now)?;
+        let outside = |image: &Image| {
+            let climbs = Path::new(&image.name).components().any(|part| part == Component::ParentDir);
+            climbs || !image.path.starts_with(root)
+        };
+        let rows = found.iter().zip(&contents).filter(|(file, _)| of_rows(file));
+        let named = rows.flat_map(|(file, content)| named_by(content, &file.path, columns));
+        let images: Vec<Found> = named.filter(outside).filter_map(Image::find).collect();
+        contents.extend(self.contents(&images, columns, |_| false, now)?);
+        found.extend(images);
+        Ok(together(found.iter().map(|file| file.name.as_str()).zip(&contents)))
+    }
+
+    /// What files hold: as remembered; or as read now, and then remembered if they were settled at that time.
+    fn contents(
+        &mut self,
+        files: &[Found],
+        columns: &[&str],
+        of_rows: impl Fn(&Found) -> bool,
+        now: i64,
+    ) -> Result<Vec<Content>, FsError> {
+        let memory = self.memory.get_or_insert_with(|| Memory::read(&self.file));
+        let question = columns.join("\n");
+        let mut contents: Vec<Option<Content>> = files.iter().map(|file| memory.content(file).cloned()).collect();
+        let named = |index: &usize| contents[*index].as_ref().is_some_and(|it| it.images.contains_key(&question));
+        let unread: Vec<usize> = (0..files.len()).filter(|index| contents[*index].is_none()).collect();
+        let unnamed: Vec<usize> = (0..files.len()).filter(|index| of_rows(&files[*index]) && !named(index)).collect();
+        let at = |indices: &[usize]| -> Vec<&Found> { indices.iter().map(|index| &files[*index]).collect() };
+        // Side by side, so that rows that are larger than the memory come from the disk once.
+        let (digests, images) = thread::scope(|scope| {
+            let images = (!unnamed.is_empty()).then(|| scope.spawn(|| images_of(&at(&unnamed), columns)));
+            let digests = fs::digests(&at(&unread), fs::digest);
+            let join = |worker: thread::ScopedJoinHandle<'_, _>| worker.join().expect("names are read without panic");
+            (digests, images.map_or_else(Vec::new, join))
+        });
+        for (index, digest) in unread.iter().zip(digests?) {
+            let (stamp, digest) = (files[*index].stamp, digest.to_hex().to_string());
+            contents[*index] = Some(Content { stamp, digest, images: BTreeMap::new() });
+        }
+        let mut contents: Vec<Content> = contents.into_iter().flatten().collect();
+        for (index, names) in unnamed.iter().zip(images) {
+            contents[*index].images.insert(question.clone(), names.into_iter().collect());
+        }
+        for index in unread.into_iter().chain(unnamed) {
+            if settled(&files[index].stamp, now) {
+                memory.learn(&files[index], &contents[index]);
+            }
+        }
+        Ok(contents)
+    }
+}
+
+/// What is known of files, as it lay on the disk and with what was learned since.
+#[derive(Debug, Default)]
+struct Memory {
+    known: Known,
+    learned: BTreeSet<String>,
+    /// The state of the file that it was read from.
+    stamp: Option<Stamp>,
+}
+
+impl Memory {
+    fn read(file: &Path) -> Self {
+        // The state first: what is written while this reads is read again before anything is written here.
+        let stamp = fs::stamp(file).ok();
+        Self { known: read(file), learned: BTreeSet::new(), stamp }
+    }
+
+    fn content(&self, file: &Found) -> Option<&Content> {
+        self.known.get(file.path.to_str()?).filter(|content| content.stamp == file.stamp)
+    }
+
+    /// Names that are no text can't be written down.
+    fn learn(&mut self, file: &Found, content: &Content) {
+        if let Some(path) = file.path.to_str() {
+            self.known.insert(path.to_owned(), content.clone());
+            self.learned.insert(path.to_owned());
+        }
+    }
+
+    /// Two that write at the same time: what one of them learned may be forgotten, and is read again one day.
+    fn save(&mut self, file: &Path) -> Result<(), FsError> {
+        if self.learned.is_empty() {
+            return Ok(());
+        }
+        let theirs = if fs::stamp(file).ok() == self.stamp { Known::new() } else { read(file) };
+        let news = theirs.into_iter().filter(|(path, _)| !self.learned.contains(path));
+        self.known.extend(news.collect::<Known>());
+        // What is gone is forgotten.
+        let learned = std::mem::take(&mut self.learned);
+        self.known.retain(|path, _| learned.contains(path) || fs::exists(Path::new(path)));
+        fs::write_atomic(file, serde_json::to_string(&self.known).expect("digests are plain data"))?;
+        self.stamp = fs::stamp(file).ok();
         Ok(())
     }
+}
 
-    fn file(&mut self, path: &Path, images: &[&str]) -> Result<String, FsError> {
-        let mut found = vec![Found { name: String::new(), path: path.to_owned(), stamp: fs::stamp(path)? }];
-        found.extend(images_of(path, images));
-        if found.len() == 1 { Ok(self.all(&found)?.remove(0)) } else { self.together(&found) }
-    }
+fn read(file: &Path) -> Known {
+    fs::read_to_string(file).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
 
-    fn folder(&mut self, root: &Path, below: &str, images: &[&str]) -> Result<String, FsError> {
-        let mut found = fs::walk(root)?;
-        let outside = |image: &Found| {
-            let name = Path::new(&image.name);
-            name.components().any(|part| part == Component::ParentDir) || !image.path.starts_with(root)
-        };
-        let folder = root.join(below);
-        let rows = found.iter().filter(|file| file.path.parent() == Some(&folder));
-        let named: Vec<Found> = rows.flat_map(|file| images_of(&file.path, images)).filter(outside).collect();
-        found.extend(named);
-        self.together(&found)
-    }
+/// Would a change after `now` be seen?
+fn settled(stamp: &Stamp, now: i64) -> bool {
+    now - stamp.changed_ns.max(stamp.modified_ns) > UNSETTLED_NS
+}
 
-    fn together(&mut self, found: &[Found]) -> Result<String, FsError> {
-        let digests = self.all(found)?;
-        let mut hasher = blake3::Hasher::new();
-        for (file, digest) in found.iter().zip(&digests) {
-            hasher.update(format!("{digest} {}\n", file.name).as_bytes());
-        }
-        Ok(hasher.finalize().to_hex().to_string())
-    }
+/// An image that a row names.
+struct Image {
+    name: String,
+    path: PathBuf,
+}
 
-    fn all(&mut self, files: &[Found]) -> Result<Vec<String>, FsError> {
-        let remembered = |file: &&Found| self.known.get(&file.path).is_some_and(|known| known.stamp == file.stamp);
-        let unknown: Vec<&Found> = files.iter().filter(|file| !remembered(file)).collect();
-        let fresh = read_in_parallel(&unknown)?;
-        let now = now_ns();
-        let mut read: BTreeMap<&Path, String> = BTreeMap::new();
-        for (file, digest) in unknown.into_iter().zip(fresh) {
-            if now - file.stamp.changed_ns.max(file.stamp.modified_ns) > UNSETTLED_NS {
-                self.known.insert(file.path.clone(), Known { stamp: file.stamp, digest: digest.clone() });
-                self.changed = true;
-            }
-            read.insert(&file.path, digest);
-        }
-        let digest_of = |file: &Found| match read.get(file.path.as_path()) {
-            Some(digest) => digest.clone(),
-            None => self.known[&file.path].digest.clone(),
-        };
-        Ok(files.iter().map(digest_of).collect())
+impl Image {
+    /// One that is not there is the reader's to report, with its row.
+    fn find(self) -> Option<Found> {
+        let stamp = fs::stamp(&self.path).ok()?;
+        Some(Found { name: self.name, path: self.path, stamp })
     }
 }
 
-/// The images that a file's rows name. One that is not there is the reader's to report, with its row.
-fn images_of(rows: &Path, columns: &[&str]) -> Vec<Found> {
-    let found = |name: String| {
-        let path = rows.with_file_name(&name);
-        fs::stamp(&path).ok().map(|stamp| Found { name, path, stamp })
-    };
-    named_images(rows, columns).into_iter().filter_map(found).collect()
+fn named_by<'a>(content: &'a Content, rows: &'a Path, columns: &[&str]) -> impl Iterator<Item = Image> + 'a {
+    let names = content.images.get(&columns.join("\n")).into_iter().flatten();
+    names.map(|name| Image { name: name.clone(), path: rows.with_file_name(name) })
 }
 
-/// Images that the rows of a JSON or JSONL file name, each once, sorted; none for other files. Lines are read one at a time.
-fn named_images(path: &Path, columns: &[&str]) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    let extension = path.extension().map(OsStr::to_ascii_lowercase);
-    if !extension.is_some_and(|extension| ["jsonl", "ndjson", "json"].iter().any(|known| extension == *known)) {
-        return names;
-    }
-    let keys: Vec<String> = columns.iter().map(|column| format!("\"{column}\"")).collect();
-    let names_any = |text: &str| text.contains("\"image") || keys.iter().any(|key| text.contains(key));
-    let mut collect = |row: &Value| {
-        for column in columns {
-            add(&row[*column], &mut names);
-        }
-        shown(row, &mut names);
-    };
-    let Ok(mut lines) = fs::reader(path) else { return names };
-    let mut line = String::new();
-    while lines.read_line(&mut line).is_ok_and(|read| read > 0) {
-        let text = line.trim_start_matches('\u{feff}').trim();
-        if text.starts_with('[') {
-            let whole = fs::read_to_string(path).unwrap_or_default();
-            let rows: Vec<Value> = serde_json::from_str(whole.trim_start_matches('\u{feff}')).unwrap_or_default();
-            rows.iter().for_each(&mut collect);
-            return names;
-        }
-        if names_any(text) {
-            let row: Option<Value> = serde_json::from_str(text).ok();
-            row.iter().for_each(&mut collect);
-        }
-        line.clear();
-    }
-    names
+fn images_of(files: &[&Found], columns: &[&str]) -> Vec<BTreeSet<String>> {
+    let Ok(images) = parallel::each(files, |file| Ok::<_, Infallible>(named::images(&file.path, columns)));
+    images
 }
 
-/// The paths of a value that names images.
-fn add(value: &Value, names: &mut BTreeSet<String>) {
-    match value {
-        Value::String(name) if name.len() <= LONGEST_PATH => {
-            names.insert(name.strip_prefix("file://").unwrap_or(name).to_owned());
-        }
-        Value::Array(several) => several.iter().for_each(|one| add(one, names)),
-        Value::Object(fields) => {
-            [fields.get("path"), fields.get("url")].into_iter().flatten().for_each(|one| add(one, names));
-        }
-        _ => {}
+fn together<'a>(files: impl Iterator<Item = (&'a str, &'a Content)>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for (name, Content { digest, .. }) in files {
+        hasher.update(format!("{digest} {name}\n").as_bytes());
     }
-}
-
-/// The paths of parts of messages that are images.
-fn shown(value: &Value, names: &mut BTreeSet<String>) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| shown(item, names)),
-        Value::Object(fields) => {
-            for kind in ["image", "image_url"] {
-                if fields.get("type").is_some_and(|found| found == kind) {
-                    fields.get(kind).into_iter().for_each(|image| add(image, names));
-                }
-            }
-            fields.values().for_each(|value| shown(value, names));
-        }
-        _ => {}
-    }
-}
-
-fn read_in_parallel(files: &[&Found]) -> Result<Vec<String>, FsError> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(files.len());
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            match files.get(index) {
-                Some(file) => done.push((index, fs::digest(&file.path)?.to_hex().to_string())),
-                None => return Ok::<_, FsError>(done),
-            }
-        }
-    };
-    let mut all = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let mut all = Vec::with_capacity(files.len());
-        for worker in workers {
-            all.extend(worker.join().expect("reading files does not panic")?);
-        }
-        Ok::<_, FsError>(all)
-    })?;
-    all.sort_unstable_by_key(|(index, _)| *index);
-    Ok(all.into_iter().map(|(_, digest)| digest).collect())
+    hasher.finalize().to_hex().to_string()
 }
 
 fn now_ns() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Images in a column of another name.
-    fn named(column: &str) -> DataView {
-        DataView { columns: [("images".to_owned(), column.to_owned())].into(), ..DataView::default() }
-    }
-
-    #[test]
-    fn images_in_objects_and_messages_count_too() {
-        let dir = tempfile::tempdir().unwrap();
-        let image = dir.path().join("far.png");
-        let of = |row: &str, view: &DataView| {
-            let rows = dir.path().join("rows.jsonl");
-            fs::write(&rows, format!("{row}\n")).unwrap();
-            let digest = |bytes: &str| {
-                fs::write(&image, bytes).unwrap();
-                Digests::open(dir.path().join("digests.json")).of(&rows, view).unwrap()
-            };
-            digest("1") != digest("2")
-        };
-        let layout = |name: &str| DataView { layout: Some(name.into()), ..DataView::default() };
-        assert!(of(r#"{"images":[{"path":"far.png","bytes":null}]}"#, &DataView::default()));
-        assert!(of(r#"{"messages":[{"content":[{"type":"image","image":"file://far.png"}]}]}"#, &DataView::default()));
-        assert!(of(r#"{"m":[{"content":[{"type":"image_url","image_url":{"url":"far.png"}}]}]}"#, &layout("messages")));
-        assert!(of(r#"{"image":"far.png"}"#, &layout("sharegpt")));
-        assert!(!of(r#"{"text":"far.png"}"#, &layout("sharegpt")));
-    }
-
-    #[test]
-    fn a_folder_is_its_names_and_bytes() {
-        let dir = tempfile::tempdir().unwrap();
-        let make = |name: &str, files: &[(&str, &str)]| {
-            let root = dir.path().join(name);
-            for (file, text) in files {
-                fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
-                fs::write(&root.join(file), text).unwrap();
-            }
-            Digests::open(dir.path().join("digests.json")).of(&root, &DataView::default()).unwrap()
-        };
-        let first = make("a", &[("rows.jsonl", "1"), ("images/x", "2")]);
-        assert_eq!(first, make("b", &[("images/x", "2"), ("rows.jsonl", "1")]));
-        assert_ne!(first, make("c", &[("rows.jsonl", "1"), ("images/y", "2")]));
-        assert_ne!(first, make("d", &[("rows.jsonl", "1"), ("images/x", "3")]));
-        assert_eq!(first, make("e", &[("rows.jsonl", "1"), ("images/x", "2"), (".cache/z", "4")]));
-    }
-
-    #[test]
-    fn rows_in_one_file_count_with_the_images_they_name() {
-        let dir = tempfile::tempdir().unwrap();
-        let rows = dir.path().join("rows.jsonl");
-        fs::write(&rows, "{\"picture\":\"a.png\"}\n{\"picture\":[\"b.png\",\"absent.png\"]}\n").unwrap();
-        let digest = |column: &str, a: &str, b: &str| {
-            fs::write(&dir.path().join("a.png"), a).unwrap();
-            fs::write(&dir.path().join("b.png"), b).unwrap();
-            Digests::open(dir.path().join("digests.json")).of(&rows, &named(column)).unwrap()
-        };
-        let first = digest("picture", "1", "2");
-        assert_ne!(first, digest("picture", "3", "2"));
-        assert_ne!(first, digest("picture", "1", "3"));
-        assert_eq!(first, digest("picture", "1", "2"));
-        assert_eq!(digest("images", "1", "2"), digest("images", "3", "3"), "no row has that column");
-    }
-
-    #[test]
-    fn rows_of_a_folder_count_with_the_images_they_name_elsewhere() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("set");
-        let elsewhere = dir.path().join("far.png");
-        fs::create_dir_all(&root).unwrap();
-        let rows = format!("{{\"images\":[\"../near.png\", \"{}\"]}}\n", elsewhere.display());
-        fs::write(&root.join("rows.jsonl"), rows).unwrap();
-        let digest = |near: &str, far: &str| {
-            fs::write(&dir.path().join("near.png"), near).unwrap();
-            fs::write(&elsewhere, far).unwrap();
-            Digests::open(dir.path().join("digests.json")).of(&root, &DataView::default()).unwrap()
-        };
-        let first = digest("1", "2");
-        assert_ne!(first, digest("3", "2"));
-        assert_ne!(first, digest("1", "3"));
-        assert_eq!(first, digest("1", "2"));
-    }
-
-    #[test]
-    fn remembers_settled_files_only() {
-        let dir = tempfile::tempdir().unwrap();
-        let (cache, file) = (dir.path().join("digests.json"), dir.path().join("rows"));
-        fs::write(&file, "1").unwrap();
-        let mut digests = Digests::open(cache.clone());
-        digests.of(&file, &DataView::default()).unwrap();
-        digests.save().unwrap();
-        assert!(!fs::exists(&cache), "a file written just now may still change");
-
-        let stamp = fs::stamp(&file).unwrap();
-        let known = Known { stamp, digest: "remembered".into() };
-        digests.known.insert(file.clone(), known);
-        digests.changed = true;
-        digests.save().unwrap();
-        assert_eq!(Digests::open(cache.clone()).of(&file, &DataView::default()).unwrap(), "remembered");
-
-        fs::write(&file, "22").unwrap();
-        assert_eq!(
-            Digests::open(cache).of(&file, &DataView::default()).unwrap(),
-            blake3::hash(b"22").to_hex().to_string()
-        );
-    }
 }

@@ -129,12 +129,10 @@ impl Artifact {
 
 /// Digests and syncs every file of an artifact.
 pub(super) fn record(artifact_dir: &Path) -> Result<BTreeMap<String, FileRecord>, StoreError> {
-    let mut outputs = BTreeMap::new();
-    for found in fs::walk(artifact_dir)? {
-        let blake3 = fs::digest_synced(&found.path)?.to_hex().to_string();
-        outputs.insert(found.name, FileRecord { size: found.stamp.size, blake3 });
-    }
-    Ok(outputs)
+    let found = fs::walk(artifact_dir)?;
+    let digests = fs::digests(&found, fs::digest_synced)?;
+    let record = |size, digest: blake3::Hash| FileRecord { size, blake3: digest.to_hex().to_string() };
+    Ok(found.into_iter().zip(digests).map(|(file, digest)| (file.name, record(file.stamp.size, digest))).collect())
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path, entry: &Path) -> Result<T, StoreError> {
