@@ -22,6 +22,7 @@ mod resume;
 mod reuse;
 mod reward;
 mod run;
+mod speed;
 mod support;
 mod tiny;
 mod verify;

@@ -1,5 +1,6 @@
 //! Calls the binary.
 
+pub mod curriculum;
 pub mod edit;
 
 #[cfg(feature = "rows")]

@@ -13,7 +13,7 @@ use crate::{fs, rows};
 
 /// Bytes of a file of rows that are read; of a longer one the rest is taken to be like them.
 const SAMPLE: u64 = 1 << 20;
-/// Images whose size is looked up.
+/// Images that are opened to see their size.
 const IMAGES: usize = 32;
 /// What the default system turn of the released chat templates says.
 const SYSTEM: &str = "You are a helpful assistant";
@@ -90,6 +90,8 @@ struct Seen {
     /// Prompts with their answers.
     examples: Vec<f64>,
     images: f64,
+    /// Images that were opened, whatever came of it.
+    opened: usize,
     pixels: Vec<f64>,
 }
 
@@ -124,8 +126,9 @@ impl Seen {
         self.examples.push(prompt + answer);
         for image in images(field("images")) {
             self.images += 1.0;
-            if self.pixels.len() < IMAGES
-                && let Some(image) = image.as_str().or_else(|| image.get("path")?.as_str())
+            let Some(image) = image.as_str().or_else(|| image.get("path")?.as_str()) else { continue };
+            self.opened += 1;
+            if self.opened <= IMAGES
                 && let Ok((bytes, _)) = fs::head(&folder.join(image), picture::ENOUGH)
                 && let Some((width, height)) = picture::size(&bytes)
             {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Gate, Method, Relation, Term};
-use crate::report::{Items, Metrics, bounds, is_mean_of_items, read_metrics};
+use crate::report::{Items, Metrics, Part, bounds, is_mean_of_items, read_metrics};
 
 /// Rounding of sums of means is no difference.
 const ROUNDING: f64 = 1e-12;
@@ -175,7 +175,8 @@ fn item_sums(scored: &[(&Term, &Evaluation)]) -> Vec<f64> {
     let scores: Vec<BTreeMap<&str, f64>> = scored
         .iter()
         .map(|(term, (_, items))| {
-            let chosen = items.iter().filter(|item| item.counts_for(&term.metric));
+            let part = Part::of(&term.metric);
+            let chosen = items.iter().filter(|item| part.holds(item));
             chosen.map(|item| (item.id.as_str(), item.score)).collect()
         })
         .collect();

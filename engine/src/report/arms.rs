@@ -2,14 +2,16 @@
 //! items. Also what one variant shows over its seeds, which is all there is where a recipe has no variations.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::evaluated::{Column, Pool, Scored, Variant};
 use super::hierarchy::{Design, Estimate, estimate, holm};
-use super::measure::Item;
+use super::measure::{Item, Part};
 use super::{Interval, Measured, bootstrap_mean, wilson};
+use crate::parallel;
 
 /// How the variants of a recipe compare.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,10 +122,10 @@ pub(super) fn compare(pool: &Pool<'_>, variants: &[Variant<'_>], columns: &[Colu
         seeds: variant.arms.iter().map(|arm| arm.seed).collect(),
         settings: variant.settings.clone(),
     };
-    Arms {
-        variants: variants.iter().map(describe).collect(),
-        tables: metrics.iter().map(|metric| table(pool, variants, columns, metric)).collect(),
-    }
+    // Resampling is most of the work of a report.
+    let table = |metric: &String| Ok::<_, Infallible>(table(pool, variants, columns, metric));
+    let Ok(tables) = parallel::each(&metrics, table);
+    Arms { variants: variants.iter().map(describe).collect(), tables }
 }
 
 fn table(pool: &Pool<'_>, variants: &[Variant<'_>], columns: &[Column], metric: &str) -> ArmTable {
@@ -197,7 +199,8 @@ fn against_base(
     });
     let of_items = |scored: &Scored<'_>| scored.is_mean_of_items(metric);
     let pairs: Vec<_> = pairs.filter(|(before, after)| of_items(before) && of_items(after)).collect();
-    let (estimate, by_seed) = paired(&pairs, &|item| item.counts_for(metric))?;
+    let part = Part::of(metric);
+    let (estimate, by_seed) = paired(&pairs, &|item| part.holds(item))?;
     Some(ArmDifference {
         estimate,
         p_holm: estimate.p,
@@ -248,8 +251,9 @@ pub(super) fn over_seeds(seeds: &[(u64, &Scored<'_>)], metric: &str) -> Option<M
     if !seeds.iter().all(|(_, scored)| scored.is_mean_of_items(metric)) {
         return Some(Measured { value, interval: None });
     }
+    let part = Part::of(metric);
     let scores: Vec<BTreeMap<&str, f64>> =
-        seeds.iter().map(|(_, scored)| scored.scores(|item| item.counts_for(metric))).collect();
+        seeds.iter().map(|(_, scored)| scored.scores(|item| part.holds(item))).collect();
     let interval = if let [one] = scores.as_slice() {
         of_items(&one.values().copied().collect::<Vec<_>>())
     } else {

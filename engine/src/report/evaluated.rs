@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::ReportError;
-use super::measure::{self, Item, Metrics};
+use super::measure::{self, Item, Metrics, Part};
 use crate::exec::{Receipt, StageReceipt};
 use crate::stage::ArtifactKind;
 
@@ -86,7 +86,8 @@ impl Scored<'_> {
 
     /// How many items a metric is about.
     pub fn items_of(&self, metric: &str) -> usize {
-        self.items.iter().filter(|item| item.counts_for(metric)).count()
+        let part = Part::of(metric);
+        self.items.iter().filter(|item| part.holds(item)).count()
     }
 
     /// See [`measure::is_mean_of_items`].

@@ -30,15 +30,32 @@ pub(crate) struct Item {
 /// The content of `items.jsonl`.
 pub(crate) type Items = Vec<Item>;
 
-impl Item {
-    /// Does the item count for a metric such as `accuracy`, `accuracy/image`, `accuracy/task/add`?
-    pub fn counts_for(&self, metric: &str) -> bool {
+/// The items that a metric such as `accuracy`, `accuracy/image` or `accuracy/task/add` is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Part<'a> {
+    /// All of them.
+    All,
+    /// Those of a group.
+    Group(&'a str),
+    /// Those of a task.
+    Task(&'a str),
+}
+
+impl<'a> Part<'a> {
+    /// As a metric's name says.
+    pub fn of(metric: &'a str) -> Self {
         match metric.split_once('/') {
-            None => true,
-            Some((_, rest)) => match rest.strip_prefix("task/") {
-                Some(task) => self.task.as_deref() == Some(task),
-                None => self.group.as_deref() == Some(rest),
-            },
+            None => Self::All,
+            Some((_, rest)) => rest.strip_prefix("task/").map_or(Self::Group(rest), Self::Task),
+        }
+    }
+
+    /// Does an item count?
+    pub fn holds(self, item: &Item) -> bool {
+        match self {
+            Self::All => true,
+            Self::Group(group) => item.group.as_deref() == Some(group),
+            Self::Task(task) => item.task.as_deref() == Some(task),
         }
     }
 }
@@ -46,8 +63,10 @@ impl Item {
 /// Is a metric the mean of its items' scores? Only then can it take an interval from them.
 pub(crate) fn is_mean_of_items(metrics: &Metrics, items: &[Item], metric: &str) -> bool {
     let Some(value) = metrics.metrics.get(metric) else { return false };
-    let scores: Vec<f64> = items.iter().filter(|item| item.counts_for(metric)).map(|item| item.score).collect();
-    !scores.is_empty() && (scores.iter().sum::<f64>() / scores.len() as f64 - value).abs() < 1e-6
+    let part = Part::of(metric);
+    let scores = items.iter().filter(|item| part.holds(item)).map(|item| item.score);
+    let (sum, count) = scores.fold((0.0, 0_usize), |(sum, count), score| (sum + score, count + 1));
+    count > 0 && (sum / count as f64 - value).abs() < 1e-6
 }
 
 /// Reads both files of a metrics port; no items where an evaluation kept none.

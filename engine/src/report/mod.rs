@@ -30,7 +30,7 @@ pub use curation::{COUNTS, CURATION, Counts, Curation, Reason, Table};
 pub use curves::{Alert, Curve, CurveLine, CurvePoint};
 pub use hierarchy::{Design, Estimate, bounds, estimate, holm};
 pub use markdown::{duration, table};
-pub(crate) use measure::{Items, Metrics, is_mean_of_items, read as read_metrics};
+pub(crate) use measure::{Items, Metrics, Part, is_mean_of_items, read as read_metrics};
 pub use runs::{find_run, latest_run};
 pub use statistics::{Interval, bootstrap_mean, paired_bootstrap, wilson};
 pub use trace::{Fate, Passage, trace};
