@@ -36,6 +36,21 @@ struct Tries {
     asked: usize,
 }
 
+/// A row that needs no further try.
+#[derive(Debug, Clone, Copy)]
+struct Judged {
+    tries: Tries,
+    verdict: Verdict,
+}
+
+impl Judged {
+    /// None where a further try may change the verdict; all of them never leave a doubt.
+    fn of(levels: &Levels, tries: Tries, all: usize) -> Option<Self> {
+        let verdict = levels.certain(tries.right, tries.asked, all)?;
+        Some(Self { tries, verdict })
+    }
+}
+
 #[derive(Serialize)]
 struct Line<'a> {
     id: &'a str,
@@ -53,11 +68,9 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let levels = Levels::new(bounds, params.least, params.most);
     let data = context.input("data")?;
     let rows = crate::inputs::rows(data)?;
-    let tries = ask(params, &levels, context)?;
-    let verdicts: Vec<Verdict> =
-        tries.iter().map(|tries| certain(&levels, *tries, params.tries).unwrap_or(Verdict::TooHard)).collect();
+    let judged = ask(params, &levels, context)?;
 
-    let lines = rows.iter().zip(&tries).zip(&verdicts).map(|((row, &Tries { right, asked }), &verdict)| {
+    let lines = rows.iter().zip(&judged).map(|(row, &Judged { tries: Tries { right, asked }, verdict })| {
         let line = Line { id: &row.id, right, asked, verdict };
         serde_json::to_string(&line).expect("plain data") + "\n"
     });
@@ -66,7 +79,7 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let mut desk = Desk::open(context, 1, &["too-easy", "too-hard"])?;
     let mut writer = desk.writer("rows")?;
     desk.came("data", rows.len());
-    for ((mut row, tries), verdict) in rows.into_iter().zip(&tries).zip(&verdicts) {
+    for (mut row, Judged { tries, verdict }) in rows.into_iter().zip(&judged) {
         let reason = match verdict {
             Verdict::Level(level) => {
                 row.level = Some(*level);
@@ -79,12 +92,12 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
         let evidence = format!("{} of {} right", tries.right, tries.asked);
         desk.drop(&Dropped { id: row.id, source: None, reason: reason.to_owned(), evidence, other: None })?;
     }
-    desk.table(table(&levels, &verdicts));
+    desk.table(table(&levels, &judged));
     desk.finish(vec![("rows".to_owned(), writer)])
 }
 
 /// Asks every row until its level is certain.
-fn ask(params: &Params, levels: &Levels, context: &mut StageContext<'_>) -> Result<Vec<Tries>, StageError> {
+fn ask(params: &Params, levels: &Levels, context: &mut StageContext<'_>) -> Result<Vec<Judged>, StageError> {
     let device = crate::device::resolve(&context.runtime().device)
         .map_err(|error| StageError::while_doing("finding the device", error))?;
     let (model_dir, data) = (&context.input("model")?.path, context.input("data")?);
@@ -104,7 +117,7 @@ fn ask(params: &Params, levels: &Levels, context: &mut StageContext<'_>) -> Resu
         Generator { model: &model, config: &config, sampling: &sampling, batch, lanes: &lanes, device: &device };
 
     let total = questions.rows().len();
-    let mut found = read(context.work_dir(), total);
+    let mut found = read(context.work_dir(), total, levels, params.tries);
     if !found.is_empty() {
         context.emit(StageEvent::Resumed { step: found.len() });
     }
@@ -114,10 +127,11 @@ fn ask(params: &Params, levels: &Levels, context: &mut StageContext<'_>) -> Resu
             return Err(StageError::Interrupted { step: found.len() });
         }
         let rows: Vec<usize> = (found.len()..total.min(found.len() + wave)).collect();
-        let tries = decide(params, levels, &questions, &generator, &rows, context.seed())?;
-        write(context.work_dir(), found.len(), &tries)?;
-        found.extend(tries);
-        let (right, asked) = found.iter().fold((0, 0), |sum, tries| (sum.0 + tries.right, sum.1 + tries.asked));
+        let judged = decide(params, levels, &questions, &generator, &rows, context.seed())?;
+        write(context.work_dir(), found.len(), &judged)?;
+        found.extend(judged);
+        let (right, asked) =
+            found.iter().fold((0, 0), |sum, Judged { tries, .. }| (sum.0 + tries.right, sum.1 + tries.asked));
         let tries = asked as f64 / found.len() as f64;
         context.progress(found.len(), total, &[("accuracy", right as f64 / asked.max(1) as f64), ("tries", tries)]);
     }
@@ -132,14 +146,14 @@ fn decide(
     generator: &Generator<'_>,
     rows: &[usize],
     seed: u64,
-) -> Result<Vec<Tries>, StageError> {
+) -> Result<Vec<Judged>, StageError> {
     let encoded = rows.iter().map(|&row| questions.encode(row)).collect::<Result<Vec<Encoded>, _>>()?;
     let mut tries = vec![Tries::default(); rows.len()];
     loop {
-        let open: Vec<usize> =
-            (0..rows.len()).filter(|&at| certain(levels, tries[at], params.tries).is_none()).collect();
+        let judged: Vec<Option<Judged>> = tries.iter().map(|tries| Judged::of(levels, *tries, params.tries)).collect();
+        let open: Vec<usize> = (0..rows.len()).filter(|&at| judged[at].is_none()).collect();
         if open.is_empty() {
-            return Ok(tries);
+            return Ok(judged.into_iter().flatten().collect());
         }
         let more = params.tries.div_ceil(ROUNDS);
         let asked: Vec<(usize, usize)> = open
@@ -158,23 +172,25 @@ fn decide(
     }
 }
 
-fn certain(levels: &Levels, Tries { right, asked }: Tries, tries: usize) -> Option<Verdict> {
-    levels.certain(right, asked, tries)
-}
-
-/// What an attempt before this one found of the first rows; from the first file on that is not whole, nothing.
-fn read(dir: &Path, total: usize) -> Vec<Tries> {
-    let mut found: Vec<Tries> = Vec::new();
+/// What an attempt before this one found of the first rows; from the first file on that is not whole, or leaves a row in
+/// doubt, nothing.
+fn read(dir: &Path, total: usize, levels: &Levels, all: usize) -> Vec<Judged> {
+    let mut found: Vec<Judged> = Vec::new();
     while found.len() < total {
         let wave = fs::read_text(&file(dir, found.len())).ok().and_then(|text| serde_json::from_str(&text).ok());
-        let Some(wave): Option<Vec<Tries>> = wave.filter(|wave: &Vec<Tries>| !wave.is_empty()) else { break };
-        found.extend(wave);
+        let wave = wave.filter(|wave: &Vec<Tries>| (1..=total - found.len()).contains(&wave.len())).unwrap_or_default();
+        let judged: Vec<Judged> = wave.iter().map_while(|tries| Judged::of(levels, *tries, all)).collect();
+        if wave.is_empty() || judged.len() < wave.len() {
+            break;
+        }
+        found.extend(judged);
     }
     found
 }
 
-fn write(dir: &Path, first: usize, tries: &[Tries]) -> Result<(), StageError> {
-    let text = serde_json::to_string(tries).expect("plain data");
+fn write(dir: &Path, first: usize, judged: &[Judged]) -> Result<(), StageError> {
+    let tries: Vec<Tries> = judged.iter().map(|judged| judged.tries).collect();
+    let text = serde_json::to_string(&tries).expect("plain data");
     fs::write(&file(dir, first), text.as_bytes()).map_err(|error| StageError::Failed(error.to_string()))
 }
 
@@ -183,8 +199,8 @@ fn file(dir: &Path, first: usize) -> PathBuf {
 }
 
 /// Rows by level.
-fn table(levels: &Levels, verdicts: &[Verdict]) -> Table {
-    let count = |wanted: Verdict| verdicts.iter().filter(|verdict| **verdict == wanted).count().to_string();
+fn table(levels: &Levels, judged: &[Judged]) -> Table {
+    let count = |wanted: Verdict| judged.iter().filter(|judged| judged.verdict == wanted).count().to_string();
     let head = ["level", "share of right answers", "rows"].map(str::to_owned).to_vec();
     let row = |level: usize| vec![level.to_string(), levels.range(level), count(Verdict::Level(level as u8))];
     let cells = std::iter::once(head).chain((1..=levels.count()).map(row)).collect();
