@@ -31,8 +31,8 @@ pub use problem::{Problem, ProblemAt, Problems};
 pub use stand_in::{Offer, StandIn};
 pub use tokenizer::{Difference, Known, Tokenizer, Vocabulary};
 pub use types::{
-    Adapter, Answers, ArtifactType, DataType, Licence, ModelType, OptimizerType, Pixels, PortTypes, Role, Source,
-    add_sources,
+    Adapter, Answers, ArtifactType, DataType, EmbeddingsType, Licence, ModelType, OptimizerType, Pixels, PortTypes,
+    Role, Source, add_sources,
 };
 
 /// One kind of stage: what the word after `kind =` means.

@@ -168,6 +168,13 @@ pub struct OptimizerType {
     pub frozen: Fact<BTreeSet<String>>,
 }
 
+/// What `check` knows of vectors of rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmbeddingsType {
+    /// Everything from outside that the rows come from; empty for rows that a stage made.
+    pub sources: Vec<Source>,
+}
+
 /// The type of what flows along one edge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -181,7 +188,7 @@ pub enum ArtifactType {
     /// See [`ArtifactKind::Export`].
     Export,
     /// See [`ArtifactKind::Embeddings`].
-    Embeddings,
+    Embeddings(EmbeddingsType),
     /// See [`ArtifactKind::Optimizer`].
     Optimizer(OptimizerType),
 }
@@ -194,7 +201,7 @@ impl ArtifactType {
             Self::Data(_) => ArtifactKind::Data,
             Self::Metrics => ArtifactKind::Metrics,
             Self::Export => ArtifactKind::Export,
-            Self::Embeddings => ArtifactKind::Embeddings,
+            Self::Embeddings(_) => ArtifactKind::Embeddings,
             Self::Optimizer(_) => ArtifactKind::Optimizer,
         }
     }
@@ -230,7 +237,7 @@ impl ArtifactType {
                 optimizer.adapter.place(place);
                 optimizer.frozen.place(place);
             }
-            Self::Embeddings | Self::Metrics | Self::Export => {}
+            Self::Embeddings(_) | Self::Metrics | Self::Export => {}
         }
     }
 }
@@ -252,6 +259,14 @@ impl PortTypes {
     pub fn data(&self, port: &str) -> Option<&DataType> {
         match self.0.get(port) {
             Some(ArtifactType::Data(data)) => Some(data),
+            _ => None,
+        }
+    }
+
+    /// The vectors on a port, if that port is connected to some.
+    pub fn embeddings(&self, port: &str) -> Option<&EmbeddingsType> {
+        match self.0.get(port) {
+            Some(ArtifactType::Embeddings(embeddings)) => Some(embeddings),
             _ => None,
         }
     }

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::curation::some_of;
+use crate::fit;
 
 /// The kind `balance`.
 pub struct Balance;
@@ -107,7 +108,19 @@ impl StageKind for Balance {
         }
     }
 
-    fn types(_params: &Params, inputs: &PortTypes, _problems: &mut Problems) -> PortTypes {
+    fn types(params: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
+        if let Some(data) = inputs.data("data") {
+            for field in &params.by {
+                let fields: &[&str] = match field {
+                    Field::Topic => &["topic", "task"],
+                    Field::Task => &["task"],
+                    Field::Level => &["level"],
+                    Field::Source => &["source"],
+                    Field::Modality => continue,
+                };
+                fit::lacks(data, "data", fields, "to tell kinds by", problems);
+            }
+        }
         let data = inputs.data("data").map(some_of).unwrap_or_default();
         PortTypes::default().with("rows", ArtifactType::Data(data))
     }

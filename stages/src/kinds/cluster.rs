@@ -5,7 +5,7 @@
 //! clusters are not stated there. Names for the clusters are given by `topics`.
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, PortTypes, Ports, Problems, Source, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -73,9 +73,31 @@ impl StageKind for Cluster {
                 problems.param(name, "must be at least 1", "");
             }
         }
+        if (1..params.min_cluster).contains(&params.sample) {
+            let message = format!("is less than `min_cluster` {}: no cluster could be found", params.min_cluster);
+            problems.param("sample", message, "cluster more rows, or take smaller clusters");
+            problems.see_param("min_cluster", "the fewest rows of a cluster");
+        }
     }
 
-    fn types(_params: &Params, inputs: &PortTypes, _problems: &mut Problems) -> PortTypes {
+    fn types(params: &Params, inputs: &PortTypes, problems: &mut Problems) -> PortTypes {
+        if let (Some(data), Some(vectors)) = (inputs.data("data"), inputs.embeddings("embeddings")) {
+            let known = |source: &&Source| vectors.sources.iter().any(|other| other.name == source.name);
+            if let (Some(other), Some(of)) =
+                (data.sources.iter().find(|source| !known(source)), vectors.sources.first())
+            {
+                let message = format!("has vectors of `{}`, and none of rows of `{}`", of.name, other.name);
+                let help = "connect the vectors of these rows: an `embed` stage that reads the same data";
+                problems.input("embeddings", message, help);
+                problems.see_input("data", format!("has rows of `{}`", other.name));
+            }
+        }
+        if let Some(rows) =
+            inputs.data("data").and_then(|data| data.rows.get()).filter(|rows| **rows < params.min_cluster)
+        {
+            let message = format!("is more than all {rows} rows: no cluster can be found");
+            problems.param("min_cluster", message, "take smaller clusters, or more rows");
+        }
         let data = inputs.data("data").map(|data| with_topic(data, "min_cluster")).unwrap_or_default();
         PortTypes::default().with("rows", ArtifactType::Data(data))
     }

@@ -99,6 +99,16 @@ impl StageKind for Difficulty {
                 problems.param("bounds", "must be shares from 0 to 1, each smaller than the one before", help);
             }
         }
+        for (index, bound) in params.bounds.iter().flatten().enumerate() {
+            // Of the levels that the bound parts, one is left without a row.
+            let inside = *bound > params.least && *bound <= params.most;
+            if !inside && (0.0..=1.0).contains(bound) && params.least <= params.most {
+                let (end, level) = if *bound <= params.least { ("least", index + 2) } else { ("most", index + 1) };
+                let message = format!("leaves level {level} without a row: `{end}` drops all that it could hold");
+                problems.warn(format!("bounds[{index}]"), message, "leave it out, or let more rows stay");
+                problems.see_param(end, "the bound of the rows that stay");
+            }
+        }
         for (name, value) in [("least", params.least), ("most", params.most)] {
             if !(0.0..=1.0).contains(&value) {
                 problems.param(name, "must be a share from 0 to 1", "");
@@ -178,6 +188,8 @@ mod tests {
         let bounds = |bounds: &[f64]| paths(&Params { bounds: Some(bounds.to_vec()), ..Params::default() }).len();
         assert_eq!([&[0.7, 0.3][..], &[], &[0.3, 0.7], &[0.5, 0.5], &[1.5]].map(bounds), [0, 0, 1, 1, 1]);
         assert_eq!(paths(&Params { least: 0.9, most: 0.1, ..Params::default() }), [r#"Param("least")"#]);
+        let cut = Params { bounds: Some(vec![0.9, 0.5, 0.1]), least: 0.1, most: 0.8, ..Params::default() };
+        assert_eq!(paths(&cut), [r#"Param("bounds[0]")"#, r#"Param("bounds[2]")"#]);
         assert_eq!(paths(&Params { temperature: 0.0, ..Params::default() }), [r#"Param("tries")"#]);
     }
 

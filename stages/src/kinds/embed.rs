@@ -5,7 +5,7 @@
 //! `[rows, width]`) and `ids.json`, the ids of the rows in order.
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, EmbeddingsType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,8 @@ impl StageKind for Embed {
         if let Some(data) = inputs.data("data") {
             fit::lacks(data, "data", &["prompt"], "to read", problems);
         }
-        PortTypes::default().with("embeddings", ArtifactType::Embeddings)
+        let sources = inputs.data("data").map(|data| data.sources.clone()).unwrap_or_default();
+        PortTypes::default().with("embeddings", ArtifactType::Embeddings(EmbeddingsType { sources }))
     }
 
     #[cfg(feature = "compute")]

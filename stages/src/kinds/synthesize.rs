@@ -170,7 +170,7 @@ impl Params {
     /// What is known of the rows before they are made. A column counts as present when every row has it, but `images`
     /// when any row has.
     fn rows(&self, role: Role) -> DataType {
-        let mut columns = BTreeSet::from(["prompt".to_owned()]);
+        let mut columns = BTreeSet::from(["prompt", "task", "level"].map(str::to_owned));
         let images = self.asked().any(|(_, task, _)| task.has_images());
         let answers = self.asked().all(|(_, task, _)| task.has_answers());
         let facts = [
@@ -346,10 +346,10 @@ mod tests {
         assert_eq!((train.role, test.role), (Role::Train, Role::Eval));
         assert!(train.images.is(&true));
         let columns: Vec<_> = train.columns.get().into_iter().flatten().map(String::as_str).collect();
-        assert_eq!(columns, ["images", "prompt", "response"]);
+        assert_eq!(columns, ["images", "level", "prompt", "response", "task"]);
         let text = params(r#"{"tasks": {"easy": {"task": "word"}}, "train": 10}"#);
         let columns: Vec<_> = text.rows(Role::Train).columns.get().into_iter().flatten().cloned().collect();
-        assert_eq!(columns, ["answer", "prompt", "reasoning"]);
+        assert_eq!(columns, ["answer", "level", "prompt", "reasoning", "task"]);
     }
 
     #[test]
