@@ -1,5 +1,6 @@
 //! When are two items the same, and which items are spoken for? Knows identities, not what they stand for.
 
+pub(crate) mod detail;
 pub mod look;
 pub mod search;
 pub mod words;

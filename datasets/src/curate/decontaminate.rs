@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `text` | the same text but for case, blanks and the last sign, and no image on either side |
 //! | `group` | the same group, where the recipe says that groups mean the same |
-//! | `image` | the same file of an image, or one that looks the same after re-encoding or resizing ([`Look::same`]) |
+//! | `image` | the same file of an image, or one that looks the same after re-encoding or resizing: at first sight ([`Look::same`]), and in its detail |
 //! | `words` | so large a share of a kept prompt's words stands in the row, in runs of so many words; a kept prompt that is shorter than a run stands in the row as a whole |
 //! | `numbers` | the same numbers and operators, in any order, and so large a share of a kept prompt's other words: a paraphrase that kept the numbers |
 //!
@@ -16,6 +16,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::text;
+use crate::image::ImageSource;
+use crate::leak::detail::Detail;
 use crate::leak::look::Look;
 use crate::leak::words::{clipped, covered, words};
 use crate::rows::Row;
@@ -108,6 +110,14 @@ struct Kept {
     peculiar: Vec<bool>,
 }
 
+/// An image of a kept row.
+struct Seen {
+    look: Look,
+    detail: Detail,
+    at: u32,
+    name: String,
+}
+
 /// Kept sets, by all that may show one of their rows.
 pub struct Index {
     rules: Rules,
@@ -116,7 +126,7 @@ pub struct Index {
     groups: HashMap<String, u32>,
     files: HashMap<[u8; 32], (u32, String)>,
     looks: HashMap<(usize, u64), Vec<u32>>,
-    seen: Vec<(Look, u32, String)>,
+    seen: Vec<Seen>,
     /// Runs by their words: kept rows, and where in them the run begins; runs of whole short prompts by their length.
     runs: BTreeMap<usize, HashMap<u64, Vec<(u32, u32)>>>,
     numbers: HashMap<Vec<String>, Vec<u32>>,
@@ -148,7 +158,13 @@ impl Index {
             }
         }
         let mut images: HashMap<(usize, u64), usize> = HashMap::new();
-        let looks: Vec<Vec<(String, Look)>> = rows.iter().map(|(_, row)| index.look(row)).collect();
+        let shown = |row: &Row| row.images.iter().filter(|_| rules.images).cloned().collect::<Vec<_>>();
+        let looks: Vec<Vec<(ImageSource, Look)>> = rows
+            .iter()
+            .map(|(_, row)| {
+                shown(row).into_iter().filter_map(|image| Some((image.clone(), Look::of(&image)?))).collect()
+            })
+            .collect();
         for ((set, _), looks) in rows.iter().zip(&looks) {
             for key in looks.iter().map(|(_, look)| look.key()).collect::<BTreeSet<_>>() {
                 *images.entry((*set, key)).or_default() += 1;
@@ -158,12 +174,13 @@ impl Index {
             let is_common = |hash: u64| common.get(&(set, hash)).is_some_and(|rows| *rows > most(set));
             index.add(set, row, &is_common);
             let at = index.kept.len() as u32 - 1;
-            for (name, look) in looks.into_iter().filter(|(_, look)| images[&(set, look.key())] <= most(set)) {
+            for (image, look) in looks.into_iter().filter(|(_, look)| images[&(set, look.key())] <= most(set)) {
+                let (name, Some(detail)) = (image.name(), Detail::of(&image)) else { continue };
                 index.files.entry(look.bytes).or_insert_with(|| (at, name.clone()));
                 for (part, hash) in look.parts().into_iter().enumerate() {
                     index.looks.entry((part, hash)).or_default().push(index.seen.len() as u32);
                 }
-                index.seen.push((look, at, name));
+                index.seen.push(Seen { look, detail, at, name });
             }
         }
         index
@@ -197,13 +214,6 @@ impl Index {
         let (id, prompt, images) = (row.id.clone(), row.prompt.clone(), !row.images.is_empty());
         let peculiar = peculiar.into_iter().map(|common| !common).collect();
         self.kept.push(Kept { set, id, prompt, words, images, peculiar });
-    }
-
-    fn look(&self, row: &Row) -> Vec<(String, Look)> {
-        if !self.rules.images {
-            return Vec::new();
-        }
-        row.images.iter().filter_map(|image| Some((image.name(), Look::of(image)?))).collect()
     }
 
     /// Looks for one row.
@@ -252,15 +262,18 @@ impl Index {
     }
 
     fn by_image(&self, row: &Row) -> Option<(u32, String)> {
-        self.look(row).into_iter().find_map(|(_, look)| {
+        row.images.iter().filter(|_| self.rules.images).find_map(|image| {
+            let look = Look::of(image)?;
             if let Some((at, name)) = self.files.get(&look.bytes) {
                 return Some((*at, name.clone()));
             }
             let parts = look.parts().into_iter().enumerate();
             let near = parts.flat_map(|part| self.looks.get(&part).into_iter().flatten());
-            let same = near.filter(|at| self.seen[**at as usize].0.same(&look)).min()?;
-            let (_, at, name) = &self.seen[*same as usize];
-            Some((*at, name.clone()))
+            let near: BTreeSet<u32> = near.filter(|at| self.seen[**at as usize].look.same(&look)).copied().collect();
+            // Drawings of one kind look alike: what is written in them tells them apart.
+            let detail = if near.is_empty() { None } else { Detail::of(image) }?;
+            let mut near = near.into_iter().map(|at| &self.seen[at as usize]);
+            near.find(|seen| seen.detail.same(&detail)).map(|seen| (seen.at, seen.name.clone()))
         })
     }
 

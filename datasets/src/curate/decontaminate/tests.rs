@@ -162,6 +162,6 @@ fn of_twenty_planted_leaks_the_exact_and_the_re_encoded_are_all_found() {
     assert_eq!(found["paraphrased"], 5, "{found:?}: numbers and most words are the same");
     assert_eq!(found["cropped"], 0, "{found:?}: a cropped image is another image here; say so where it changes");
     // Rows made by few templates, with small numbers and small drawings, are where these signs are least sure.
-    assert!(by_chance.values().sum::<usize>() * 8 <= train.len(), "of {} rows: {by_chance:?}", train.len());
+    assert!(by_chance.values().sum::<usize>() * 50 <= train.len(), "of {} rows: {by_chance:?}", train.len());
     assert_eq!(by_chance.get("text"), None, "{by_chance:?}: no item is in both");
 }
