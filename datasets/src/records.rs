@@ -7,7 +7,8 @@
 //! | CSV | `.csv`, `.tsv` | record by record; every value is text, and an empty one is none |
 //! | Parquet | `.parquet` | row group by row group, and only the columns that are wanted |
 //!
-//! However long the files, memory holds one record, and of Parquet the pages that it lies in.
+//! JSON and CSV may be packed with gzip, `.jsonl.gz`; they are unpacked as they are read. However long the files, memory holds
+//! one record, and of Parquet the pages that it lies in.
 
 mod csv;
 mod find;
@@ -15,9 +16,12 @@ mod json;
 mod parquet;
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use flate2::bufread::MultiGzDecoder;
 use serde_json::{Map, Value};
 
 use crate::rows::{RowsError, RowsErrorKind};
@@ -50,12 +54,13 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a file's name says; none where it says nothing.
+    /// The format that a file's name says, packed or not; none where it says nothing.
     pub fn named(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+        match unpacked(path).extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "jsonl" | "ndjson" | "json" => Some(Self::Json),
             "csv" | "tsv" => Some(Self::Csv),
-            "parquet" => Some(Self::Parquet),
+            // Parquet is packed inside, and packed again it can't be read from its end.
+            "parquet" if !is_packed(path) => Some(Self::Parquet),
             _ => None,
         }
     }
@@ -70,6 +75,16 @@ impl Format {
     }
 }
 
+/// Does a file's name say that it is packed with gzip?
+pub fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
+}
+
+/// A file's name as it is when it is unpacked.
+fn unpacked(path: &Path) -> &Path {
+    path.file_stem().filter(|_| is_packed(path)).map_or(path, Path::new)
+}
+
 /// Columns to read; the others are null.
 #[derive(Debug, Clone, Default)]
 struct Wanted(Option<Arc<BTreeSet<String>>>);
@@ -79,6 +94,12 @@ impl Wanted {
         self.0.as_ref().is_none_or(|columns| columns.contains(column))
     }
 }
+
+/// The bytes of a file, unpacked.
+type Input = BufReader<Box<dyn Read + Send>>;
+
+/// Bytes that are read ahead.
+const AHEAD: usize = 1 << 16;
 
 /// Records of one file.
 type Open = Box<dyn Iterator<Item = Result<Record, RowsError>> + Send>;
@@ -159,10 +180,25 @@ fn open_file(path: &Path, wanted: &Wanted) -> Result<Open, RowsError> {
     let opened = crate::fs::open(path).map_err(|error| fail(RowsErrorKind::Io(error)))?;
     let magic = first_bytes(&opened, path)?;
     let named = Format::named(path);
+    if magic.starts_with(&[0x1f, 0x8b]) {
+        if !is_packed(path) {
+            return Err(fail(RowsErrorKind::NotNamedPacked));
+        }
+        let bytes: Box<dyn Read + Send> = Box::new(MultiGzDecoder::new(BufReader::with_capacity(AHEAD, opened)));
+        let mut input = BufReader::with_capacity(AHEAD, bytes);
+        let start = input.fill_buf().map_err(|source| unreadable(path, 1, source))?;
+        return match start {
+            // Packed twice, or what is read from its end.
+            [b'P', b'A', b'R', b'1' | b'E', ..] | [0x1f, 0x8b, ..] => Err(fail(RowsErrorKind::Packed)),
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err(fail(RowsErrorKind::Utf16)),
+            _ if named == Some(Format::Csv) => Ok(Box::new(csv::Rows::new(input, file, wanted)?)),
+            _ => Ok(Box::new(json::Rows::new(input, file, wanted.clone())?)),
+        };
+    }
     let is = match magic {
         [b'P', b'A', b'R', b'1'] => Some(Format::Parquet),
         [b'P', b'A', b'R', b'E'] => return Err(fail(RowsErrorKind::Encrypted)),
-        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd] | [b'P', b'K', 3, 4] => return Err(fail(RowsErrorKind::Packed)),
+        [0x28, 0xb5, 0x2f, 0xfd] | [b'P', b'K', 3, 4] => return Err(fail(RowsErrorKind::Packed)),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Err(fail(RowsErrorKind::Utf16)),
         _ => named.filter(|format| *format != Format::Parquet),
     };
@@ -172,24 +208,34 @@ fn open_file(path: &Path, wanted: &Wanted) -> Result<Open, RowsError> {
             Ok(Box::new(parquet::Rows::new(opened, file, wanted)?))
         }
         (Some(Format::Parquet), Some(named)) => Err(fail(RowsErrorKind::Misnamed(named))),
-        (Some(Format::Csv), _) => Ok(Box::new(csv::Rows::new(opened, file, wanted)?)),
-        _ => Ok(Box::new(json::Rows::new(opened, file, wanted.clone())?)),
+        (Some(Format::Csv), _) => Ok(Box::new(csv::Rows::new(plain(opened), file, wanted)?)),
+        _ => Ok(Box::new(json::Rows::new(plain(opened), file, wanted.clone())?)),
     }
 }
 
+fn plain(file: File) -> Input {
+    let bytes: Box<dyn Read + Send> = Box::new(file);
+    BufReader::with_capacity(AHEAD, bytes)
+}
+
 /// The first four bytes, or zeros after the end.
-fn first_bytes(file: &std::fs::File, path: &Path) -> Result<[u8; 4], RowsError> {
-    use std::io::{Read, Seek};
+fn first_bytes(file: &File, path: &Path) -> Result<[u8; 4], RowsError> {
     let mut bytes = Vec::with_capacity(4);
     let mut opened = file;
     let read = opened.take(4).read_to_end(&mut bytes).and_then(|_| opened.rewind());
-    read.map_err(|source| unreadable(path, source))?;
+    read.map_err(|source| unreadable(path, 1, source))?;
     bytes.resize(4, 0);
     Ok([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
-fn unreadable(path: &Path, source: std::io::Error) -> RowsError {
-    RowsError::new(path, None, RowsErrorKind::Io(crate::fs::failed("read", path, source)))
+/// A disk fails a file, and gzip a place in it: what is no gzip, or ends too early, is no refusal of the disk.
+fn unreadable(path: &Path, line: usize, source: io::Error) -> RowsError {
+    match source.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            RowsError::new(path, Some(line), RowsErrorKind::Gzip(source.to_string()))
+        }
+        _ => RowsError::new(path, None, RowsErrorKind::Io(crate::fs::failed("read", path, source))),
+    }
 }
 
 /// The text of bytes, or where they stop being any.

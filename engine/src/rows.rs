@@ -52,8 +52,13 @@ pub(crate) fn head(path: &Path, files: Option<&str>, bytes: u64) -> Result<Optio
 
 /// Does a file's name say that it holds rows?
 fn names_rows(path: &Path) -> bool {
-    let extension = path.extension().map(OsStr::to_ascii_lowercase);
-    extension.is_some_and(|extension| ROWS.iter().any(|known| extension == *known))
+    let extension = |path: &Path| path.extension().map(OsStr::to_ascii_lowercase).unwrap_or_default();
+    // Packed with gzip it is no smaller a file of rows.
+    let (found, packed) = match path.file_stem().filter(|_| extension(path) == "gz") {
+        Some(name) => (extension(Path::new(name)), true),
+        None => (extension(path), false),
+    };
+    ROWS.iter().any(|known| found == *known && !(packed && *known == "parquet")) || (packed && found == "json")
 }
 
 /// Files of a folder whose names say so.
@@ -119,6 +124,9 @@ mod tests {
         assert_eq!(seen(&[("a.jsonl", two), ("b.csv", "a\n1\n")]), None);
         assert_eq!(seen(&[("b.csv", "a\n1\n")]), None);
         assert_eq!(seen(&[("a.jsonl", "{\"a\":\n")]), None);
+        assert_eq!(seen(&[("a.json", one), ("b.csv.gz", "a\n1\n")]), None);
+        let names = ["a.jsonl.gz", "A.CSV.GZ", "a.json.gz", "a.parquet.gz", "a.gz", "a.json"].map(Path::new);
+        assert_eq!(names.map(names_rows), [true, true, true, false, false, false]);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Text between separators, with a header → records. Every value is text; an empty one is none. Knows nothing of rows.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,11 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ::csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
 use serde_json::{Map, Value};
 
-use super::{MOST_BYTES, Record, Wanted, text, unreadable};
+use super::{AHEAD, Input, MOST_BYTES, Record, Wanted, text, unpacked, unreadable};
 use crate::rows::{RowsError, RowsErrorKind};
-
-/// Bytes that are read ahead.
-const BUFFER: usize = 1 << 16;
 
 /// Records of a CSV file.
 pub(super) struct Rows {
@@ -39,16 +35,16 @@ struct Meter {
 
 /// A file that ends with an error where a record grows too long: a quote that is never closed takes all that follows.
 struct Metered {
-    file: File,
+    input: Input,
     meter: Arc<Meter>,
 }
 
 impl Read for Metered {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(bytes)?;
+        let read = self.input.read(bytes)?;
         let quotes = bytes[..read].iter().map(|byte| usize::from(*byte == b'"')).sum::<usize>();
         self.meter.quotes.fetch_add(quotes, Ordering::Relaxed);
-        if self.meter.since.fetch_add(read, Ordering::Relaxed) > MOST_BYTES + BUFFER {
+        if self.meter.since.fetch_add(read, Ordering::Relaxed) > MOST_BYTES + AHEAD {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         Ok(read)
@@ -56,14 +52,12 @@ impl Read for Metered {
 }
 
 impl Rows {
-    pub(super) fn new(file: File, path: Arc<Path>, wanted: &Wanted) -> Result<Self, RowsError> {
-        let tabs = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
+    pub(super) fn new(input: Input, path: Arc<Path>, wanted: &Wanted) -> Result<Self, RowsError> {
+        let tabs = unpacked(&path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
         let meter = Arc::new(Meter::default());
-        let metered = Metered { file, meter: Arc::clone(&meter) };
-        let reader = ReaderBuilder::new()
-            .delimiter(if tabs { b'\t' } else { b',' })
-            .buffer_capacity(BUFFER)
-            .from_reader(metered);
+        let metered = Metered { input, meter: Arc::clone(&meter) };
+        let reader =
+            ReaderBuilder::new().delimiter(if tabs { b'\t' } else { b',' }).buffer_capacity(AHEAD).from_reader(metered);
         let mut rows = Self {
             reader,
             meter,
@@ -93,7 +87,7 @@ impl Rows {
                 let line = Some(self.reader.position().line() as usize);
                 RowsError::new(&self.file, line, RowsErrorKind::TooLong)
             }
-            ErrorKind::Io(error) => unreadable(&self.file, error),
+            ErrorKind::Io(error) => unreadable(&self.file, self.reader.position().line() as usize, error),
             ErrorKind::UnequalLengths { expected_len, len, .. } => {
                 at(RowsErrorKind::Ragged { found: len as usize, wanted: expected_len as usize })
             }

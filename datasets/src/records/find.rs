@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use super::{Format, names};
+use super::{Format, names, unpacked};
 use crate::fs;
 use crate::jsonl::ROWS;
 use crate::rows::{RowsError, RowsErrorKind};
@@ -82,7 +82,8 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, RowsError> {
 /// The files of one set among these.
 fn set(folder: &Path, files: &[PathBuf]) -> Result<Vec<PathBuf>, RowsError> {
     let fail = |kind| RowsError::new(folder, None, kind);
-    let is_json = |file: &PathBuf| file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let is_json =
+        |file: &PathBuf| unpacked(file).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let rows: Vec<PathBuf> = files.iter().filter(|file| Format::named(file).is_some()).cloned().collect();
     let (json, other): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_json);
     let rows = if other.is_empty() { json } else { other };
@@ -95,7 +96,7 @@ fn set(folder: &Path, files: &[PathBuf]) -> Result<Vec<PathBuf>, RowsError> {
     }
     let mut sets: BTreeMap<String, Vec<Shard>> = BTreeMap::new();
     for file in &rows {
-        match shard(&file.file_stem().unwrap_or_default().to_string_lossy()) {
+        match shard(&unpacked(file).file_stem().unwrap_or_default().to_string_lossy()) {
             Some((set, shard)) => sets.entry(set).or_default().push(shard),
             None => return Err(fail(RowsErrorKind::SeveralFiles(names(&rows)))),
         }
@@ -166,6 +167,8 @@ mod tests {
         assert_eq!(found(&["b1.jsonl", "b0.jsonl", "README.md"], None).unwrap(), ["b0.jsonl", "b1.jsonl"]);
         assert_eq!(found(&["0001.parquet", "0000.parquet"], None).unwrap(), ["0000.parquet", "0001.parquet"]);
         assert_eq!(found(&["a.jsonl", "info.json"], None).unwrap(), ["a.jsonl"]);
+        assert_eq!(found(&["b1.csv.gz", "b0.csv.gz", "c.gz"], None).unwrap(), ["b0.csv.gz", "b1.csv.gz"]);
+        assert_eq!(found(&["a.jsonl.gz", "info.json", "x.parquet.gz"], None).unwrap(), ["a.jsonl.gz"]);
         assert_eq!(found(&["rows.jsonl", "x.parquet", "y.csv"], None).unwrap(), ["rows.jsonl"]);
     }
 

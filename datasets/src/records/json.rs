@@ -1,22 +1,21 @@
 //! JSON objects, one a line or in one array → records, without ever holding more than one. Knows nothing of rows.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{MOST_BYTES, Record, Wanted, text, unreadable};
+use super::{Input, MOST_BYTES, Record, Wanted, text, unreadable};
 use crate::rows::{RowsError, RowsErrorKind};
 
 /// The byte order mark that some editors put before UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Records of a file of JSON.
-pub(super) struct Rows<R = BufReader<File>> {
-    input: R,
+pub(super) struct Rows {
+    input: Input,
     file: Arc<Path>,
     wanted: Wanted,
     /// Lines read, or lines begun of an array.
@@ -36,15 +35,9 @@ enum After {
 }
 
 impl Rows {
-    pub(super) fn new(file: File, path: Arc<Path>, wanted: Wanted) -> Result<Self, RowsError> {
-        Self::read(BufReader::with_capacity(1 << 16, file), path, wanted)
-    }
-}
-
-impl<R: BufRead> Rows<R> {
-    fn read(input: R, file: Arc<Path>, wanted: Wanted) -> Result<Self, RowsError> {
+    pub(super) fn new(input: Input, file: Arc<Path>, wanted: Wanted) -> Result<Self, RowsError> {
         let mut rows = Self { input, file, wanted, line: 0, items: None, bytes: Vec::new(), ended: false };
-        let start = rows.input.fill_buf().map_err(|source| unreadable(&rows.file, source))?;
+        let start = rows.input.fill_buf().map_err(|source| unreadable(&rows.file, 1, source))?;
         if start.starts_with(MARK) {
             rows.input.consume(MARK.len());
         }
@@ -58,7 +51,8 @@ impl<R: BufRead> Rows<R> {
     /// Skips white space, and says what comes after it without taking it.
     fn first_byte(&mut self) -> Result<Option<u8>, RowsError> {
         loop {
-            let bytes = self.input.fill_buf().map_err(|source| unreadable(&self.file, source))?;
+            let at = self.place();
+            let bytes = self.input.fill_buf().map_err(|source| unreadable(&self.file, at, source))?;
             if bytes.is_empty() {
                 return Ok(None);
             }
@@ -72,16 +66,22 @@ impl<R: BufRead> Rows<R> {
         }
     }
 
+    /// The line, or the item of an array.
+    fn place(&self) -> usize {
+        self.items.unwrap_or(self.line)
+    }
+
     fn fail(&self, kind: RowsErrorKind) -> RowsError {
-        RowsError::new(&self.file, Some(self.items.unwrap_or(self.line)), kind)
+        RowsError::new(&self.file, Some(self.place()), kind)
     }
 
     /// Reads a line into `bytes`; false at the end of the file.
     fn next_line(&mut self) -> Result<bool, RowsError> {
         self.bytes.clear();
         self.line += 1;
+        let at = self.place();
         loop {
-            let found = self.input.fill_buf().map_err(|source| unreadable(&self.file, source))?;
+            let found = self.input.fill_buf().map_err(|source| unreadable(&self.file, at, source))?;
             let end = found.iter().position(|byte| *byte == b'\n');
             let part = &found[..end.unwrap_or(found.len())];
             if self.bytes.len() + part.len() > MOST_BYTES {
@@ -114,8 +114,9 @@ impl<R: BufRead> Rows<R> {
     fn next_item(&mut self) -> Result<After, RowsError> {
         self.bytes.clear();
         let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
+        let at = self.place();
         loop {
-            let found = self.input.fill_buf().map_err(|source| unreadable(&self.file, source))?;
+            let found = self.input.fill_buf().map_err(|source| unreadable(&self.file, at, source))?;
             if found.is_empty() {
                 return Ok(After::End);
             }
@@ -179,7 +180,7 @@ impl<R: BufRead> Rows<R> {
     }
 }
 
-impl<R: BufRead> Iterator for Rows<R> {
+impl Iterator for Rows {
     type Item = Result<Record, RowsError>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -29,7 +29,8 @@ pub enum RowsErrorKind {
     Io(crate::fs::FsError),
     /// A folder without rows.
     #[error(
-        "the folder holds neither `rows.jsonl` nor a `.jsonl`, `.json`, `.csv`, `.tsv` or `.parquet` file; name another, or \
+        "the folder holds neither `rows.jsonl` nor a `.jsonl`, `.json`, `.csv`, `.tsv` (or one of \
+         them packed, `.jsonl.gz`) or `.parquet` file; name another, or \
          the files below it with `files = \"FOLDER/*\"`"
     )]
     NoFile,
@@ -88,8 +89,16 @@ pub enum RowsErrorKind {
     #[error("the file ends within this item; it was cut off: copy or download it again")]
     CutOff,
     /// A compressed file.
-    #[error("the file is compressed; unpack it")]
+    #[error("the file is compressed, and not as JSON or CSV packed once with gzip; unpack it")]
     Packed,
+    /// A file packed with gzip by its content alone.
+    #[error("the file is packed with gzip; end its name with `.gz`, or unpack it")]
+    NotNamedPacked,
+    /// A file packed with gzip that can't be unpacked.
+    #[error(
+        "it can't be unpacked any further ({0}): the gzip file is damaged or was cut off; copy or download it again"
+    )]
+    Gzip(String),
     /// A Parquet file that needs a key.
     #[error("the file is encrypted Parquet; decrypt it")]
     Encrypted,
@@ -199,27 +208,27 @@ pub enum RowsErrorKind {
     },
     /// An image outside the folder.
     #[error(
-        "image `{}` lies outside the folder of the rows, where {why} may name none; put it there, and name it relative to \
+        "image `{}` lies outside the folder of the rows, where rows {} may name none; put it there, and name it relative to \
          the file",
-        path.display()
+        path.display(), whose
     )]
     ImageOutside {
         /// The path as the row names it.
         path: PathBuf,
-        /// Whose rows: `rows from a hub`.
-        why: &'static str,
+        /// Whose rows: `from a hub`, `of CSV`.
+        whose: String,
     },
     /// An image in a file beside a file that is not read for names.
     #[error(
-        "the {} file names the image `{}`, which counts with the rows only where both lie in a folder that is the source; \
-         name the folder in `source`",
-        format.name(), path.display()
+        "the {format} file names the image `{}`, which counts with the rows only where both lie in a folder that is the \
+         source; name the folder in `source`",
+        path.display()
     )]
     ImageBeside {
         /// The path as the row names it.
         path: PathBuf,
         /// The format of the file of rows.
-        format: Format,
+        format: &'static str,
     },
     /// A split that is not declared.
     #[error("no split `{split}`; `splits` declares {}", if .declared.is_empty() { "none".to_owned() } else { .declared.join(", ") })]

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::fields::{self, Fields};
 use super::{FIELDS, Row, RowsError, RowsErrorKind, RowsView};
 use crate::image::ImageSource;
-use crate::records::{Format, Record, Records, Source};
+use crate::records::{Format, Record, Records, Source, is_packed};
 use crate::split::Split;
 
 /// The rows of a source, one at a time.
@@ -135,19 +135,19 @@ impl Rows {
     /// Makes an image's path absolute, where it may be named.
     fn place(&mut self, record: &Record, image: &mut ImageSource) -> Result<(), RowsErrorKind> {
         let ImageSource::Path(path) = image else { return Ok(()) };
-        let format = Format::named(&record.file).unwrap_or(Format::Json);
-        if format != Format::Json && !self.view.confined && !self.records.source().path.is_dir() {
+        // Files of plain JSON are searched for names of images, which then count with the rows.
+        let of = match Format::named(&record.file).unwrap_or(Format::Json) {
+            Format::Csv => Some("CSV"),
+            Format::Parquet => Some("Parquet"),
+            Format::Json => is_packed(&record.file).then_some("packed JSON"),
+        };
+        if let Some(format) = of.filter(|_| !self.view.confined && !self.records.source().path.is_dir()) {
             return Err(RowsErrorKind::ImageBeside { path: path.clone(), format });
         }
         let inside = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        let why = match format {
-            _ if self.view.confined => Some("rows from a hub"),
-            Format::Csv => Some("rows of CSV"),
-            Format::Parquet => Some("rows of Parquet"),
-            Format::Json => None,
-        };
-        if let Some(why) = why.filter(|_| !inside) {
-            return Err(RowsErrorKind::ImageOutside { path: path.clone(), why });
+        let whose = if self.view.confined { Some("from a hub".to_owned()) } else { of.map(|of| format!("of {of}")) };
+        if let Some(whose) = whose.filter(|_| !inside) {
+            return Err(RowsErrorKind::ImageOutside { path: path.clone(), whose });
         }
         if self.folder.0 != *record.file {
             let folder = record.file.parent().unwrap_or(Path::new("."));

@@ -98,15 +98,17 @@ impl HubName {
     /// Does a run need this file of the repository? Of a model: what lies at its top and is weights, settings, tokenizer,
     /// template or card. Of data: rows and images, in every folder or below [`Self::path`], and the card.
     pub fn wants(&self, file: &str) -> bool {
-        let ending = file.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).unwrap_or_default();
+        let ending = |file: &str| file.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+        let packed = file.len() > 3 && ending(file).is_some_and(|ending| ending == "gz");
+        let ending = ending(if packed { &file[..file.len() - 3] } else { file }).unwrap_or_default();
         let is = |endings: &[&str]| endings.contains(&ending.as_str());
         match self.kind {
             _ if file == "README.md" => true,
             _ if file.split('/').any(|part| part.starts_with('.')) => false,
-            RepoKind::Model => !file.contains('/') && is(&["safetensors", "json", "jinja", "txt"]),
+            RepoKind::Model => !packed && !file.contains('/') && is(&["safetensors", "json", "jinja", "txt"]),
             RepoKind::Data => {
-                let readable = is(&["parquet", "jsonl", "ndjson", "json", "csv", "tsv"]);
-                let image = is(&["png", "jpg", "jpeg", "webp", "gif", "bmp"]);
+                let readable = is(&["jsonl", "ndjson", "json", "csv", "tsv"]) || (!packed && is(&["parquet"]));
+                let image = !packed && is(&["png", "jpg", "jpeg", "webp", "gif", "bmp"]);
                 match &self.path {
                     None => (readable || image) && file != "dataset_infos.json",
                     // Rows may name images that lie elsewhere.

@@ -41,10 +41,13 @@ fn a_model_needs_its_top_and_data_rows_and_images() {
         assert!(!model.wants(file), "{file}");
     }
     let all = name(None, None);
-    for file in ["train.jsonl", "data/train-00000-of-00001.parquet", "images/1.PNG", "x.csv", "README.md"] {
+    for file in ["train.jsonl", "data/train-00000-of-00001.parquet", "images/1.PNG", "x.csv", "x.jsonl.gz", "README.md"]
+    {
         assert!(all.wants(file), "{file}");
     }
-    for file in ["load.py", ".cache/x.json", "dataset_infos.json", "archive.zip", "README"] {
+    for file in
+        ["load.py", ".cache/x.json", "dataset_infos.json", "archive.zip", "x.py.gz", "x.parquet.gz", ".gz", "README"]
+    {
         assert!(!all.wants(file), "{file}");
     }
 }

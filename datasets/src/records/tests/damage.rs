@@ -12,6 +12,18 @@ fn says(name: &str, bytes: &[u8], words: &str) {
     assert!(message.contains(words), "{name}: {message}");
 }
 
+fn lines(value: impl Fn(usize) -> usize) -> String {
+    let row = |at: usize| format!("{{\"a\":{}}}\n", value(at));
+    (0..5000).map(row).collect()
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut file = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    file.write_all(bytes).unwrap();
+    file.finish().unwrap()
+}
+
 #[test]
 fn damaged_json_names_its_line() {
     says("x.jsonl", b"{\"a\":1}\n{\"a\":\xff}\n", "`x.jsonl:2`: byte 6 is not UTF-8; save the file as UTF-8");
@@ -24,7 +36,7 @@ fn damaged_json_names_its_line() {
     says("x.json", b"[{\"a\":1},]", "`x.json:2`: not valid JSON (EOF");
     says("x.json", b"[{\"a\":1}]{\"a\":2}", "`x.json:1`: not valid JSON (text after the array's last `]`)");
     says("x.jsonl", b"\xff\xfe{\0", "the file is UTF-16; save it as UTF-8");
-    says("x.jsonl", b"\x1f\x8b\x08\x00", "the file is compressed; unpack it");
+    says("x.jsonl", b"\x28\xb5\x2f\xfd", "the file is compressed, and not as JSON or CSV packed once with gzip");
     let deep = [b"{\"a\":".to_vec(), vec![b'['; 100_000]].concat();
     says("x.jsonl", &deep, "`x.jsonl:1`: not valid JSON (recursion limit exceeded");
 }
@@ -38,6 +50,46 @@ fn rows_without_an_end_are_not_read_to_the_end() {
     says("x.json", &array, "`x.json:2`: one row has more than 32 MiB");
     let csv = [b"a,b\n1,2\n3,\"".to_vec(), vec![b'x'; 50 << 20]].concat();
     says("x.csv", &csv, "`x.csv:3`: one row has more than 32 MiB");
+}
+
+#[test]
+fn packed_files_are_read_as_they_are_unpacked() {
+    let lines = lines(|at| at);
+    let all: Vec<Value> = (0..5000).map(|at| json!({ "a": at })).collect();
+    assert_eq!(of("x.jsonl.gz", &packed(lines.as_bytes())).unwrap(), all);
+    let two = [packed(&lines.as_bytes()[..28]), packed(&lines.as_bytes()[28..])].concat();
+    assert_eq!(of("x.JSONL.GZ", &two).unwrap(), all, "files of gzip, one after the other, are one");
+    assert_eq!(of("x.json.gz", &packed(b"\xef\xbb\xbf[{\"a\":1}]")).unwrap(), [json!({ "a": 1 })]);
+    assert_eq!(of("x.csv.gz", &packed(b"a,b\r\n1,2\r\n")).unwrap(), [json!({ "a": "1", "b": "2" })]);
+    assert_eq!(of("x.tsv.gz", &packed(b"a\tb\n1\t2\n")).unwrap(), [json!({ "a": "1", "b": "2" })]);
+    assert_eq!(of("x.jsonl.gz", lines.as_bytes()).unwrap(), all, "unpacked, and not named anew");
+    assert_eq!(of("x.jsonl.gz", b"").unwrap(), [] as [Value; 0]);
+    assert_eq!(of("x.jsonl.gz", &packed(b"")).unwrap(), [] as [Value; 0]);
+}
+
+#[test]
+fn damaged_gzip_names_its_line() {
+    let lines = lines(|at| at * 7919 % 10_007);
+    let whole = packed(lines.as_bytes());
+    for length in [3, 12, whole.len() / 2, whole.len() - 9, whole.len() - 1] {
+        says("x.jsonl.gz", &whole[..length], "the gzip file is damaged or was cut off; copy or download it again");
+    }
+    let (_dir, path) = file("x.jsonl.gz", &whole[..whole.len() / 2]);
+    let records: Vec<_> = open(&path).unwrap().collect();
+    let line = records.last().unwrap().as_ref().unwrap_err().line.unwrap();
+    assert!(line > 1000 && line == records.len(), "line {line} of {} records", records.len());
+    let mut wrong = whole.clone();
+    wrong[whole.len() / 2] ^= 0x55;
+    assert!(of("x.jsonl.gz", &wrong).is_err());
+    says("x.jsonl.gz", &[&whole[..], b"no gzip"].concat(), "damaged or was cut off");
+    says("x.csv.gz", &packed(b"a,b\n1,2\n3,4\n")[..18], "the gzip file is damaged or was cut off");
+    says("x.jsonl", &whole, "the file is packed with gzip; end its name with `.gz`");
+    says("x.jsonl.gz", &packed(&whole), "packed once with gzip");
+    says("x.parquet.gz", &packed(b"PAR1"), "packed once with gzip");
+    says("x.jsonl.gz", &packed(b"{\"a\":1}\n7\n"), "`x.jsonl.gz:2`: a row must be a JSON object");
+    let bomb = packed(&[b"{\"a\":\"".to_vec(), vec![b'x'; 50 << 20]].concat());
+    assert!(bomb.len() < 1 << 20);
+    says("x.jsonl.gz", &bomb, "`x.jsonl.gz:1`: one row has more than 32 MiB");
 }
 
 #[test]

@@ -101,7 +101,11 @@ fn only_rows_of_json_that_are_not_confined_may_name_images_elsewhere() {
         [read("../beside.png"), read(&far.to_string_lossy())]
     };
     assert!(rows("a.jsonl", &RowsView::default()).iter().all(Result::is_ok));
-    for (name, confined, whose) in [("a.csv", false, "rows of CSV"), ("a.jsonl", true, "rows from a hub")] {
+    for (name, confined, whose) in [
+        ("a.csv", false, "rows of CSV"),
+        ("a.jsonl.gz", false, "rows of packed JSON"),
+        ("a.jsonl", true, "rows from a hub"),
+    ] {
         for said in rows(name, &RowsView { confined, ..RowsView::default() }) {
             let said = said.unwrap_err();
             assert!(said.contains("lies outside the folder of the rows") && said.contains(whose), "{said}");
