@@ -11,7 +11,7 @@ use crate::train::precision::Precision;
 /// Bytes of an item's record besides its completions: id, group, answer, scores.
 const RECORD: f64 = 300.0;
 /// Bytes of a token's text.
-const TEXT: f64 = 4.0;
+pub(super) const TEXT: f64 = 4.0;
 
 /// As [`curricle_engine::stage::StageKind::estimate`].
 pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {

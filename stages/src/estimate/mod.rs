@@ -3,7 +3,7 @@
 //! ```text
 //! config.json ──sizes──▶ parameters ─┐
 //! freeze, lora ──learning────────────┼──▶ activations (bytes), operations ──▶ sft, grpo, evaluate
-//! rows, lengths, images ──questions──┘                                        init, synthesize, folder (merge, export)
+//! rows, lengths, images ──questions──┘                      embed, rows (curation), init, synthesize, folder (merge, export)
 //! ```
 //!
 //! Formulas count what `crate::model` and `crate::train` do, tensor by tensor. Lengths and times that depend on what a model
@@ -11,6 +11,7 @@
 //! step; allocators keep some more. BENCHMARKS.md compares with what was measured.
 
 mod activations;
+pub mod embed;
 pub mod evaluate;
 pub mod folder;
 pub mod grpo;
@@ -18,6 +19,7 @@ pub mod init;
 mod learning;
 mod operations;
 mod questions;
+pub mod rows;
 pub mod sft;
 mod sizes;
 pub mod synthesize;

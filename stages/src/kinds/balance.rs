@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, Estimate, Facts, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,10 @@ impl StageKind for Balance {
         }
         let data = inputs.data("data").map(some_of).unwrap_or_default();
         PortTypes::default().with("rows", ArtifactType::Data(data))
+    }
+
+    fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
+        crate::estimate::rows::some(facts, params.rows.map(|rows| rows as f64))
     }
 
     #[cfg(not(feature = "rows"))]

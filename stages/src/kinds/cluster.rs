@@ -5,7 +5,8 @@
 //! clusters are not stated there. Names for the clusters are given by `topics`.
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, PortTypes, Ports, Problems, Source, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, Estimate, Facts, PortTypes, Ports, Problems, Source, StageContext, StageError,
+    StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,13 @@ impl StageKind for Cluster {
         }
         let data = inputs.data("data").map(|data| with_topic(data, "min_cluster")).unwrap_or_default();
         PortTypes::default().with("rows", ArtifactType::Data(data))
+    }
+
+    fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
+        match params.noise {
+            Noise::Drop => crate::estimate::rows::some(facts, None),
+            Noise::Keep | Noise::Join => crate::estimate::rows::all(facts),
+        }
     }
 
     fn tiny(params: &mut Params) {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, Estimate, Facts, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -95,6 +95,10 @@ impl StageKind for Decontaminate {
     fn types(_params: &Params, inputs: &PortTypes, _problems: &mut Problems) -> PortTypes {
         let data = inputs.data("data").map(some_of).unwrap_or_default();
         PortTypes::default().with("rows", ArtifactType::Data(data))
+    }
+
+    fn estimate(_params: &Params, facts: &Facts<'_>) -> Estimate {
+        crate::estimate::rows::some(facts, None)
     }
 
     #[cfg(not(feature = "rows"))]

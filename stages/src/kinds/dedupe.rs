@@ -4,7 +4,7 @@
 //! What is the same as what: `curricle_datasets::curate::dedupe`.
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, Estimate, Facts, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -96,6 +96,10 @@ impl StageKind for Dedupe {
     fn types(_params: &Params, inputs: &PortTypes, _problems: &mut Problems) -> PortTypes {
         let data = inputs.data("data").map(some_of).unwrap_or_default();
         PortTypes::default().with("rows", ArtifactType::Data(data))
+    }
+
+    fn estimate(_params: &Params, facts: &Facts<'_>) -> Estimate {
+        crate::estimate::rows::some(facts, None)
     }
 
     #[cfg(not(feature = "rows"))]

@@ -158,7 +158,9 @@ impl StageKind for Difficulty {
         };
         let notes = "fewer completions where some leave no doubt of a row's level".to_owned();
         let found = crate::estimate::evaluate::estimate(&asked, facts);
-        Estimate { output_bytes: None, notes: found.notes.iter().cloned().chain([notes]).collect(), ..found }
+        let rows = crate::estimate::rows::some(facts, None);
+        let notes = found.notes.iter().cloned().chain([notes]).collect();
+        Estimate { output_bytes: rows.output_bytes, notes, makes: rows.makes, ..found }
     }
 
     #[cfg(feature = "compute")]

@@ -5,7 +5,8 @@
 //! `[rows, width]`) and `ids.json`, the ids of the rows in order.
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, EmbeddingsType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, EmbeddingsType, Estimate, Facts, PortTypes, Ports, Problems, StageContext, StageError,
+    StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,10 @@ impl StageKind for Embed {
         }
         let sources = inputs.data("data").map(|data| data.sources.clone()).unwrap_or_default();
         PortTypes::default().with("embeddings", ArtifactType::Embeddings(EmbeddingsType { sources }))
+    }
+
+    fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
+        crate::estimate::embed::estimate(params, facts)
     }
 
     #[cfg(feature = "compute")]

@@ -5,7 +5,7 @@
 //! ground truths". The rules themselves: `curricle_datasets::curate::filter`.
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, Fact, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, Estimate, Fact, Facts, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,10 @@ impl StageKind for Filter {
             }
         }
         PortTypes::default().with("rows", ArtifactType::Data(data))
+    }
+
+    fn estimate(_params: &Params, facts: &Facts<'_>) -> Estimate {
+        crate::estimate::rows::some(facts, None)
     }
 
     #[cfg(not(feature = "rows"))]

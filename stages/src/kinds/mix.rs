@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, Estimate, Facts, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -105,6 +105,10 @@ impl StageKind for Mix {
             data.columns = curricle_engine::stage::Fact::param(columns, "weights");
         }
         PortTypes::default().with("rows", ArtifactType::Data(data))
+    }
+
+    fn estimate(params: &Params, _facts: &Facts<'_>) -> Estimate {
+        crate::estimate::rows::together(params.rows.map(|rows| rows as f64))
     }
 
     #[cfg(not(feature = "rows"))]

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, PortTypes, Ports, Problems, Role, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, Estimate, Facts, PortTypes, Ports, Problems, Role, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -92,6 +92,10 @@ impl StageKind for Split {
             part.role = role;
             types.with(name, ArtifactType::Data(part))
         })
+    }
+
+    fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
+        crate::estimate::rows::shares(facts, params.shares.iter().map(|(name, share)| (name.as_str(), *share)))
     }
 
     #[cfg(not(feature = "rows"))]

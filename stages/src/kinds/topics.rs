@@ -5,7 +5,7 @@
 //! stated there; ours is the default of `question`.
 
 use curricle_engine::stage::{
-    ArtifactKind, ArtifactType, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
+    ArtifactKind, ArtifactType, Estimate, Facts, PortTypes, Ports, Problems, StageContext, StageError, StageKind,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -103,6 +103,14 @@ impl StageKind for Topics {
         }
         let data = inputs.data("data").map(|data| with_topic(data, "by")).unwrap_or_default();
         PortTypes::default().with("rows", ArtifactType::Data(data))
+    }
+
+    fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
+        let mut found = crate::estimate::rows::all(facts);
+        if params.by == By::Model {
+            found.notes.push("what the model costs is not counted: one answer for each cluster".to_owned());
+        }
+        found
     }
 
     #[cfg(not(feature = "rows"))]
