@@ -11,6 +11,7 @@
 pub mod bpe;
 pub mod chat;
 pub mod curate;
+pub mod feed;
 pub mod fs;
 pub mod hub;
 pub mod image;
