@@ -4,7 +4,7 @@ mod part;
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -42,6 +42,23 @@ pub fn read_up_to(path: &Path, most: u64) -> Result<Option<Vec<u8>>, FsError> {
     let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
     let length = read.map_err(|source| FsError { what: "read", path: path.to_owned(), source })?;
     Ok((length as u64 <= most).then_some(bytes))
+}
+
+/// What tells one state of a file from another without reading it: size, times of change of content and of all else, number on
+/// its disk.
+pub type Stamp = [i128; 4];
+
+/// The state of a file, where there is one.
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    let file = std::fs::metadata(path).ok()?;
+    let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+    let (modified, changed) = ((file.mtime(), file.mtime_nsec()), (file.ctime(), file.ctime_nsec()));
+    Some([
+        file.size().into(),
+        nanoseconds(modified.0, modified.1),
+        nanoseconds(changed.0, changed.1),
+        file.ino().into(),
+    ])
 }
 
 /// Reads a whole text file; bytes that are not UTF-8 are an error.

@@ -200,15 +200,18 @@ impl ImageConfig {
         })
     }
 
-    /// Decodes, resizes, normalises and cuts an image into patches.
+    /// Reads, decodes, resizes, normalises and cuts an image into patches.
     pub fn open(&self, image: &ImageSource) -> Result<ImagePatches, ImageError> {
-        let fail = |kind| ImageError { image: image.clone(), kind };
-        let bytes = read(image).map_err(fail)?;
+        let bytes = read(image).map_err(|kind| ImageError { image: image.clone(), kind })?;
+        self.prepare(image, &bytes)
+    }
+
+    /// Patches of an image whose bytes are there already.
+    pub(crate) fn prepare(&self, image: &ImageSource, bytes: &[u8]) -> Result<ImagePatches, ImageError> {
         // The sides are judged before anything is decoded.
         let fits = |Header { width, height }| self.size(width, height).map(drop);
-        let image = decode_bytes(&bytes, fits).map_err(fail)?;
-        drop(bytes);
-        self.patches(image).map_err(fail)
+        let patches = decode_bytes(bytes, fits).and_then(|image| self.patches(image));
+        patches.map_err(|kind| ImageError { image: image.clone(), kind })
     }
 
     /// Resizes, normalises and cuts decoded pixels into patches.

@@ -15,6 +15,11 @@ pub fn tokenizer(name: &str) -> Option<PathBuf> {
     beside(&Path::new("tokenizer").join(name))
 }
 
+/// Real rows and images beside the checkout.
+pub fn data() -> Option<PathBuf> {
+    beside(Path::new("data"))
+}
+
 #[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 fn beside(name: &Path) -> Option<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(name);

@@ -2,22 +2,20 @@
 //! Knows nothing of batches or tensors.
 
 mod added;
+mod cache;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
+use self::cache::{Cache, Use};
 use crate::chat::{self, ChatError, ChatTemplate, Message};
 use crate::fs::{self, FsError};
-use crate::image::{ImageConfig, ImageError, ImagePatches, ImageSource};
+use crate::image::{ImageConfig, ImageError, ImagePatches};
 use crate::rows::Row;
-
-/// Bytes of patches that a [`Processor`] keeps; images beyond it are prepared anew each time.
-const CACHE_BYTES: usize = 384 << 20;
 
 /// One row as a model reads it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,6 +26,14 @@ pub struct Encoded {
     pub target: Vec<bool>,
     /// The images, in the order of their pad tokens.
     pub images: Vec<Arc<ImagePatches>>,
+}
+
+impl Encoded {
+    /// Bytes of memory that it holds, its images' included.
+    pub fn bytes(&self) -> usize {
+        let images = self.images.iter().map(|image| size_of_val(&image.patches[..])).sum::<usize>();
+        size_of_val(&self.ids[..]) + size_of_val(&self.target[..]) + images
+    }
 }
 
 /// Ids of the tokens with a meaning of their own.
@@ -120,6 +126,8 @@ pub enum EncodeError {
 /// Turns rows into token ids the way one model folder says.
 ///
 /// Special tokens that stand in a row's text count as such, as in transformers: `<|im_end|>` in a prompt ends the turn.
+///
+/// What it has encoded it keeps in memory, up to half a gigabyte, and gives again for equal content.
 #[derive(Debug)]
 pub struct Processor {
     tokenizer: Tokenizer,
@@ -129,13 +137,7 @@ pub struct Processor {
     images: ImageConfig,
     special: SpecialTokens,
     control: Vec<u32>,
-    cache: Mutex<Cache>,
-}
-
-#[derive(Debug, Default)]
-struct Cache {
-    images: BTreeMap<ImageSource, Arc<ImagePatches>>,
-    bytes: usize,
+    cache: Cache,
 }
 
 impl Processor {
@@ -154,16 +156,18 @@ impl Processor {
             tokenizer,
             settings,
             special,
-            cache: Mutex::default(),
+            cache: Cache::default(),
         })
     }
 
     /// What the model is shown before it answers; no targets.
     pub fn prompt(&self, row: &Row) -> Result<Encoded, EncodeError> {
-        let text = self.chat.render(&chat::turns(row)?, true)?;
-        let images = row.images.iter().map(|image| self.image(image)).collect::<Result<Vec<_>, _>>()?;
-        let (ids, target) = self.expand(row, self.encode(&text)?.into_iter().map(|id| (id, false)), &images)?;
-        Ok(Encoded { ids, target, images })
+        let messages = chat::turns(row)?;
+        self.kept(Use::Prompt, row, &messages, || {
+            let ids = self.encode(&self.chat.render(&messages, true)?)?;
+            let target = vec![false; ids.len()];
+            Ok((ids, target))
+        })
     }
 
     /// A row to learn from: its prompt, then what the assistant should say up to the end of its turn. The targets are all that
@@ -177,27 +181,47 @@ impl Processor {
         let target = row.target().ok_or_else(|| EncodeError::NoTarget(row.id.clone()))?;
         let mut messages = chat::turns(row)?;
         messages.push(chat::reply(&target));
+        self.kept(Use::Example, row, &messages, || self.learnt(row, &messages))
+    }
+
+    /// Token ids of turns that end with the assistant's, and which are targets.
+    fn learnt(&self, row: &Row, messages: &[Message]) -> Result<(Vec<u32>, Vec<bool>), EncodeError> {
         let fail = || EncodeError::Template(row.id.clone());
-        let (ids, target) = if self.chat.marked() {
-            let whole = self.chat.rendered(&messages, false)?;
+        if self.chat.marked() {
+            let whole = self.chat.rendered(messages, false)?;
             let (mut ids, mut target) = self.spans(&whole.text, &whole.generated)?;
             let end = target.iter().rposition(|&target| target).ok_or_else(fail)?;
             ids.truncate(end + 1);
             target.truncate(end + 1);
-            (ids, target)
-        } else {
-            let before = self.chat.render(&messages[..messages.len() - 1], true)?;
-            let whole = self.chat.render(&messages, false)?;
-            let (mut ids, mut target) = self.spans(&before, &self.earlier(row, &messages, &before)?)?;
-            let mut answer = self.encode(whole.strip_prefix(&before).ok_or_else(fail)?)?;
-            let end = answer.iter().rposition(|&id| id == self.special.eos).ok_or_else(fail)?;
-            answer.truncate(end + 1);
-            target.resize(ids.len() + answer.len(), true);
-            ids.extend(answer);
-            (ids, target)
-        };
-        let images = row.images.iter().map(|image| self.image(image)).collect::<Result<Vec<_>, _>>()?;
-        let (ids, target) = self.expand(row, ids.into_iter().zip(target), &images)?;
+            return Ok((ids, target));
+        }
+        let before = self.chat.render(&messages[..messages.len() - 1], true)?;
+        let whole = self.chat.render(messages, false)?;
+        let (mut ids, mut target) = self.spans(&before, &self.earlier(row, messages, &before)?)?;
+        let mut answer = self.encode(whole.strip_prefix(&before).ok_or_else(fail)?)?;
+        let end = answer.iter().rposition(|&id| id == self.special.eos).ok_or_else(fail)?;
+        answer.truncate(end + 1);
+        target.resize(ids.len() + answer.len(), true);
+        ids.extend(answer);
+        Ok((ids, target))
+    }
+
+    /// A row whose images are prepared and whose tokens are those of `encode`, each image token repeated; kept for the next
+    /// time.
+    fn kept(
+        &self,
+        usage: Use,
+        row: &Row,
+        messages: &[Message],
+        encode: impl FnOnce() -> Result<(Vec<u32>, Vec<bool>), EncodeError>,
+    ) -> Result<Encoded, EncodeError> {
+        let found = row.images.iter().map(|image| self.cache.image(image, &self.images));
+        let (digests, images): (Vec<_>, Vec<_>) = found.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        let tokens = self.cache.tokens(Cache::key(usage, messages, &digests), || {
+            let (ids, target) = encode()?;
+            self.expand(row, ids.into_iter().zip(target), &images)
+        })?;
+        let (ids, target) = (*tokens).clone();
         Ok(Encoded { ids, target, images })
     }
 
@@ -265,22 +289,6 @@ impl Processor {
     /// How images are prepared.
     pub fn image_config(&self) -> &ImageConfig {
         &self.images
-    }
-
-    /// One image, prepared; kept for the next time while there is room.
-    fn image(&self, source: &ImageSource) -> Result<Arc<ImagePatches>, EncodeError> {
-        let lock = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(image) = lock().images.get(source) {
-            return Ok(Arc::clone(image));
-        }
-        // Prepared outside the lock, so that several threads can prepare different images.
-        let image = Arc::new(self.images.open(source)?);
-        let bytes = size_of_val(&image.patches[..]);
-        let mut cache = lock();
-        if cache.bytes + bytes <= CACHE_BYTES && cache.images.insert(source.clone(), Arc::clone(&image)).is_none() {
-            cache.bytes += bytes;
-        }
-        Ok(image)
     }
 
     /// Repeats each image token as often as its image has merged patches.
@@ -357,3 +365,5 @@ fn image_config(model_dir: &Path) -> Result<ImageConfig, EncodeError> {
 mod golden;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timing;

@@ -113,6 +113,11 @@ impl Embedded {
         blake3::Hash::from(self.digest).to_hex().to_string()
     }
 
+    /// Digest (blake3) of the bytes.
+    pub(crate) fn raw_digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
     /// Bytes that are held in memory.
     fn in_memory(&self) -> usize {
         match &self.held {

@@ -1,11 +1,11 @@
 //! Tokens that a tokenizer lacks → a tokenizer that has them, and its files. Knows nothing of embeddings but their rows.
 
 use std::path::Path;
-use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use tokenizers::AddedToken;
 
+use super::cache::Cache;
 use super::{EncodeError, Processor, control, special_tokens};
 use crate::fs;
 
@@ -31,7 +31,7 @@ impl Processor {
         }
         self.special = special_tokens(&self.tokenizer, Path::new("tokenizer.json"), &self.settings)?;
         self.control = control(&self.tokenizer, self.special);
-        self.cache = Mutex::default();
+        self.cache = Cache::default();
         Ok(self)
     }
 
