@@ -5,6 +5,7 @@
 //! Every draw follows from the stage's seed, the row and the try: neither waves nor attempts change a level.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use curricle_datasets::curate::keep::Dropped;
 use curricle_datasets::curate::level::{Levels, Verdict};
@@ -107,7 +108,7 @@ fn ask(params: &Params, levels: &Levels, context: &mut StageContext<'_>) -> Resu
     let model = weights::load(model_dir, &config, &device).map_err(|error| reading(&error))?;
     let model = params.precision.view(&model);
     let instruction = params.instruction.as_ref().map(Instruction::text);
-    let questions = Questions::open(data, model_dir, &config, params.max_new_tokens, instruction)?;
+    let questions = Arc::new(Questions::open(data, model_dir, &config, params.max_new_tokens, instruction)?);
     let Params { temperature, top_p, top_k, max_new_tokens, .. } = *params;
     let sampling = questions.sampling(&config, Draws { temperature, top_p, top_k, max_new_tokens });
     let lanes = Lanes::new(context.runtime().threads, &device)
@@ -121,13 +122,16 @@ fn ask(params: &Params, levels: &Levels, context: &mut StageContext<'_>) -> Resu
     if !found.is_empty() {
         context.emit(StageEvent::Resumed { step: found.len() });
     }
+    let before = found.len();
+    let ahead = questions.ahead(context.runtime().threads, before..total)?;
     let wave = (batch * lanes.count()).div_ceil(params.tries.div_ceil(ROUNDS));
     while found.len() < total {
         if context.interrupted() {
             return Err(StageError::Interrupted { step: found.len() });
         }
         let rows: Vec<usize> = (found.len()..total.min(found.len() + wave)).collect();
-        let judged = decide(params, levels, &questions, &generator, &rows, context.seed())?;
+        let encoded = ahead.take_all(rows[0] - before..rows[0] - before + rows.len())?;
+        let judged = decide(params, levels, &questions, &generator, (&rows, &encoded), context.seed());
         write(context.work_dir(), found.len(), &judged)?;
         found.extend(judged);
         let (right, asked) =
@@ -144,16 +148,15 @@ fn decide(
     levels: &Levels,
     questions: &Questions,
     generator: &Generator<'_>,
-    rows: &[usize],
+    (rows, encoded): (&[usize], &[Encoded]),
     seed: u64,
-) -> Result<Vec<Judged>, StageError> {
-    let encoded = rows.iter().map(|&row| questions.encode(row)).collect::<Result<Vec<Encoded>, _>>()?;
+) -> Vec<Judged> {
     let mut tries = vec![Tries::default(); rows.len()];
     loop {
         let judged: Vec<Option<Judged>> = tries.iter().map(|tries| Judged::of(levels, *tries, params.tries)).collect();
         let open: Vec<usize> = (0..rows.len()).filter(|&at| judged[at].is_none()).collect();
         if open.is_empty() {
-            return Ok(judged.into_iter().flatten().collect());
+            return judged.into_iter().flatten().collect();
         }
         let more = params.tries.div_ceil(ROUNDS);
         let asked: Vec<(usize, usize)> = open

@@ -11,8 +11,8 @@ const TEMPLATE: f64 = 21.0;
 const AROUND: f64 = 2.0;
 /// Pixel bounds where the model's are unknown: the released ones.
 const BOUNDS: [f64; 2] = [3136.0, 12_845_056.0];
-/// Bytes of prepared images that a processor keeps.
-const CACHE: f64 = (384_u64 << 20) as f64;
+/// Bytes of prepared images that a processor keeps, and of those that are prepared ahead of their step.
+const CACHE: f64 = ((384_u64 + 256) << 20) as f64;
 
 /// What a model reads of some rows.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -1,6 +1,7 @@
 //! The work of an `evaluate` stage: every item asked, answered and judged. Refuses to know how ([`crate::rl`]).
 
 use std::path::Path;
+use std::sync::Arc;
 
 use curricle_datasets::Encoded;
 use curricle_engine::stage::{StageContext, StageError};
@@ -32,6 +33,7 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let mut questions = Questions::open(data, model_dir, &config, params.max_new_tokens, instruction)?;
     questions.truncate(params.limit.unwrap_or(usize::MAX));
     let Params { temperature, top_p, top_k, max_new_tokens, .. } = *params;
+    let questions = Arc::new(questions);
     let sampling = questions.sampling(&config, Draws { temperature, top_p, top_k, max_new_tokens });
     let lanes = Lanes::new(context.runtime().threads, &device)
         .map_err(|error| StageError::while_doing("starting threads", error))?;
@@ -41,11 +43,13 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
 
     let total = questions.rows().len();
     let mut items = Vec::with_capacity(total);
+    let ahead = questions.ahead(context.runtime().threads, 0..total)?;
     // Enough batches for every lane at a time: which items share a batch does not depend on the number of lanes.
     let wave = batch * lanes.count();
     while items.len() < total {
         let rows: Vec<usize> = (items.len()..total.min(items.len() + wave)).collect();
-        items.extend(answer(&questions, &generator, &rows, params.samples, context.seed())?);
+        let encoded = ahead.take_all(items.len()..items.len() + rows.len())?;
+        items.extend(answer(&questions, &generator, (&rows, &encoded), params.samples, context.seed()));
         let right = items.iter().map(|item: &Item| item.score).sum::<f64>() / items.len() as f64;
         context.progress(items.len(), total, &[("accuracy", right)]);
         if context.interrupted() && items.len() < total {
@@ -59,11 +63,10 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
 fn answer(
     questions: &Questions,
     generator: &Generator<'_>,
-    rows: &[usize],
+    (rows, encoded): (&[usize], &[Encoded]),
     samples: usize,
     seed: u64,
-) -> Result<Vec<Item>, StageError> {
-    let encoded = rows.iter().map(|&row| questions.encode(row)).collect::<Result<Vec<Encoded>, _>>()?;
+) -> Vec<Item> {
     let asked: Vec<&Encoded> = encoded.iter().flat_map(|prompt| std::iter::repeat_n(prompt, samples)).collect();
     let each = rows.iter().flat_map(|&row| (0..samples).map(move |sample| (row as u64, sample as u64)));
     let seeds: Vec<u64> = each.map(|(row, sample)| derive(seed, Purpose::Evaluate, &[row, sample])).collect();
@@ -73,14 +76,13 @@ fn answer(
         let right = accuracy(&questions.answered(row, &text, completion.ids.len())) > 0.5;
         Sample { text, right, tokens: completion.ids.len(), finished: completion.finished }
     };
-    Ok(rows
-        .iter()
+    rows.iter()
         .zip(completions.chunks(samples))
         .map(|(&row, completions)| {
             let samples: Vec<Sample> = completions.iter().map(|completion| judged(row, completion)).collect();
             Item::new(&question(questions, row), &samples)
         })
-        .collect())
+        .collect()
 }
 
 fn question(questions: &Questions, row: usize) -> Question {

@@ -362,7 +362,7 @@ mod run {
     /// What a step reports.
     fn shown(params: &Params) -> Vec<Shown> {
         let mut shown: Vec<_> = ["loss", "lr", "grad_norm"].map(Shown::lower).into();
-        shown.extend([Shown::higher("tokens_per_s"), Shown::lower("not_finite")]);
+        shown.extend([Shown::higher("tokens_per_s"), Shown::lower("wait_share"), Shown::lower("not_finite")]);
         if params.health.image_accuracy.action != Action::Off {
             shown.push(Shown::higher("image_accuracy"));
         }
@@ -383,7 +383,7 @@ mod run {
             TooLong::Drop => Longer::Drop,
             TooLong::Truncate => Longer::Truncate,
         };
-        let mut rows = |port: &str| -> Result<Option<Rows>, StageError> {
+        let mut rows = |port: &str| -> Result<Option<Arc<Rows>>, StageError> {
             let Some(input) = context.optional(port) else { return Ok(None) };
             let rows = inputs::instructed(inputs::rows(input)?, params.instruction.as_ref().map(Instruction::text));
             let (rows, left_out) = Rows::measure(rows, &processor, &lanes, limit, longer)?;
@@ -393,7 +393,7 @@ mod run {
             if rows.is_empty() {
                 return Err(StageError::Failed(format!("`{port}` has no row to learn from")));
             }
-            Ok(Some(rows))
+            Ok(Some(Arc::new(rows)))
         };
         let (data, val) = (rows("data")?, rows("val")?);
         let data = data.ok_or_else(|| StageError::Failed("input `data` is not connected".to_owned()))?;
@@ -434,7 +434,7 @@ mod run {
             notes: output.clone(),
             leaves: params.save_optimizer.then(|| context.output("optimizer")).transpose()?,
             config,
-            processor,
+            processor: Arc::new(processor),
             data,
             val,
             walk,
@@ -454,6 +454,7 @@ mod run {
             seed: context.seed(),
             device,
             lanes,
+            threads: runtime.threads,
             checkpoints: Checkpoints::below(context.work_dir()),
             checkpoint_every: runtime.checkpoint_every,
         };

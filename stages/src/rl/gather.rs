@@ -5,6 +5,9 @@
 //! has not asked; all rounds of `greso` go on in the order of the data. Every draw follows from (seed, step, round) or from
 //! the place in the order, and completions are numbered through over the rounds.
 
+use std::time::{Duration, Instant};
+
+use curricle_datasets::Encoded;
 use curricle_datasets::shuffle::Order;
 use curricle_engine::stage::StageError;
 use rand::seq::SliceRandom;
@@ -17,6 +20,7 @@ use super::select::greso::{History, Outcome, next_round};
 use super::step::Trainer;
 use crate::kinds::grpo::Params;
 use crate::model::{Completion, Qwen2_5Vl};
+use crate::train::ahead::Ahead;
 
 /// The completions of a step, whole groups one after the other.
 #[derive(Default)]
@@ -29,6 +33,23 @@ pub struct Gathered {
     pub scores: Vec<Scored>,
     /// Times that prompts were asked.
     pub rounds: usize,
+    /// How long it took until their rows were there.
+    pub waited: Duration,
+}
+
+/// The prompts of every coming step's first round, where the rule asks rows that are known before.
+pub struct Prompts {
+    ahead: Option<Ahead>,
+    next: usize,
+}
+
+impl Prompts {
+    /// The prompts of the next so many rows in order, if they are known.
+    fn take(&mut self, rows: usize) -> Option<Result<Vec<Encoded>, StageError>> {
+        let first = self.next;
+        self.next += rows;
+        self.ahead.as_ref().map(|ahead| ahead.take_all(first..self.next))
+    }
 }
 
 impl Gathered {
@@ -44,8 +65,24 @@ impl Gathered {
 }
 
 impl Trainer {
+    /// The prompts of all steps from `done` on.
+    pub(super) fn prompts(&self, done: usize) -> Result<Prompts, StageError> {
+        if self.params.select.kind == SelectKind::Greso {
+            return Ok(Prompts { ahead: None, next: 0 });
+        }
+        let (order, prompts, len) = (self.order(), self.params.prompts, self.questions.rows().len());
+        let rows = (done..self.params.steps).flat_map(move |step| rows(order, len, prompts, step));
+        Ok(Prompts { ahead: Some(self.questions.ahead(self.threads, rows)?), next: 0 })
+    }
+
     /// Asks the prompts of step number `step`; `model` is a view of the one that learns.
-    pub(super) fn gather(&self, step: usize, model: &Qwen2_5Vl, history: &mut History) -> Result<Gathered, StageError> {
+    pub(super) fn gather(
+        &self,
+        step: usize,
+        model: &Qwen2_5Vl,
+        history: &mut History,
+        known: &mut Prompts,
+    ) -> Result<Gathered, StageError> {
         let Params { prompts, group, select, .. } = &self.params;
         let (prompts, group) = (*prompts, *group);
         let mut all = Gathered::default();
@@ -56,13 +93,19 @@ impl Trainer {
                     let len = self.questions.rows().len();
                     history.rows(&select.skip, self.seed, count, len, |pass| self.order().epoch(pass))
                 }
-                _ if all.rounds == 0 => self.rows(step),
+                _ if all.rounds == 0 => rows(self.order(), self.questions.rows().len(), prompts, step),
                 _ => self.more_rows(step, &all),
             };
             if rows.is_empty() {
                 break;
             }
-            self.ask(step, model, &rows, &mut all)?;
+            let began = Instant::now();
+            let encoded = match if all.rounds == 0 { known.take(rows.len()) } else { None } {
+                Some(encoded) => encoded?,
+                None => self.questions.ahead(self.threads, rows.clone().into_iter())?.take_all(0..rows.len())?,
+            };
+            all.waited += began.elapsed();
+            self.ask(step, model, (&rows, &encoded), &mut all)?;
             let outcomes = all.outcomes(group);
             let differing = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Differs).count();
             if differing >= prompts {
@@ -78,10 +121,15 @@ impl Trainer {
     }
 
     /// Asks `rows` and adds what comes back.
-    fn ask(&self, step: usize, model: &Qwen2_5Vl, rows: &[usize], all: &mut Gathered) -> Result<(), StageError> {
+    fn ask(
+        &self,
+        step: usize,
+        model: &Qwen2_5Vl,
+        (rows, encoded): (&[usize], &[Encoded]),
+        all: &mut Gathered,
+    ) -> Result<(), StageError> {
         let group = self.params.group;
         let before = all.rows.len();
-        let encoded = rows.iter().map(|&row| self.questions.encode(row)).collect::<Result<Vec<_>, _>>()?;
         let asked: Vec<_> = (0..rows.len() * group).map(|i| &encoded[i / group]).collect();
         let seed = |i: usize| {
             derive(self.seed, Purpose::Sample, &[step as u64, (before + i / group) as u64, (i % group) as u64])
@@ -107,20 +155,6 @@ impl Trainer {
         Order::new(derive(self.seed, Purpose::Order, &[]), self.questions.rows().len())
     }
 
-    /// Rows of a step: the next ones in an order that is drawn anew for every pass over the data.
-    fn rows(&self, step: usize) -> Vec<usize> {
-        let (count, len) = (self.params.prompts, self.questions.rows().len());
-        let order = self.order();
-        let mut rows = Vec::with_capacity(count);
-        let (mut epoch, mut place) = ((step * count) / len, (step * count) % len);
-        while rows.len() < count {
-            let pass = order.epoch(epoch);
-            rows.extend(pass[place..].iter().take(count - rows.len()));
-            (epoch, place) = (epoch + 1, 0);
-        }
-        rows
-    }
-
     /// Rows of a later round: at random from those that the step has not asked.
     fn more_rows(&self, step: usize, all: &Gathered) -> Vec<usize> {
         let mut rest: Vec<usize> = (0..self.questions.rows().len()).filter(|row| !all.rows.contains(row)).collect();
@@ -128,4 +162,16 @@ impl Trainer {
         rest.truncate(self.params.prompts);
         rest
     }
+}
+
+/// Rows of a step: the next ones in an order that is drawn anew for every pass over the data.
+fn rows(order: Order, len: usize, count: usize, step: usize) -> Vec<usize> {
+    let mut rows = Vec::with_capacity(count);
+    let (mut epoch, mut place) = ((step * count) / len, (step * count) % len);
+    while rows.len() < count {
+        let pass = order.epoch(epoch);
+        rows.extend(pass[place..].iter().take(count - rows.len()));
+        (epoch, place) = (epoch + 1, 0);
+    }
+    rows
 }

@@ -2,6 +2,7 @@
 //! their row is asked. Refuses to know who asks: training and evaluation both do.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use curricle_datasets::tokenize::Processor;
 use curricle_datasets::{Encoded, Row};
@@ -9,6 +10,7 @@ use curricle_engine::stage::{InputArtifact, StageError};
 
 use super::reward::Answered;
 use crate::model::{ModelConfig, Sampling};
+use crate::train::ahead::Ahead;
 
 /// Rows with answers, and the processor of the model that is asked.
 #[derive(Debug)]
@@ -84,6 +86,19 @@ impl Questions {
             )));
         }
         Ok(encoded)
+    }
+
+    /// Rows as the model is asked them, each a job, ahead of who asks them, on so many threads (0: per core).
+    ///
+    /// # Errors
+    /// Where no thread can be started.
+    pub fn ahead(
+        self: &Arc<Self>,
+        threads: usize,
+        rows: impl Iterator<Item = usize> + Send + 'static,
+    ) -> Result<Ahead, StageError> {
+        let questions = Arc::clone(self);
+        Ahead::new(threads, 1, rows, move |row| Ok(vec![questions.encode(row)?]))
     }
 
     /// Text of a completion.

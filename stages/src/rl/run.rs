@@ -68,9 +68,10 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
         reference: reference(params, context, &start, &config, &device)?,
         lanes: Lanes::new(context.runtime().threads, &device)
             .map_err(|error| StageError::while_doing("starting threads", error))?,
+        threads: context.runtime().threads,
         config,
         program: context.optional("program").map(|program| program.path.clone()),
-        questions,
+        questions: Arc::new(questions),
         device,
         keep: Keep::when(context.runtime().gradient_checkpointing),
     };
@@ -202,11 +203,12 @@ fn train(
         }
         over.guard.begin(&learner.model, leaves.then_some(&learner.optimizer), lanes, meter)?;
     }
+    let mut known = trainer.prompts(done)?;
     let earns = [Watched::Reward, Watched::Accuracy].into_iter().any(|metric| over.course.chooses_by(metric));
     while done < params.steps && !over.ends() {
         let before = (over.guard.keeps_models() || earns).then(|| learner.held(leaves));
         let step;
-        (learner, step) = trainer.step(done, learner, &mut memory)?;
+        (learner, step) = trainer.step(done, learner, &mut memory, &mut known)?;
         done += 1;
         meter.log(describe(done, &step));
         let reading = reading(&step, params);
@@ -294,6 +296,7 @@ fn shown(params: &Params) -> Vec<Shown> {
     shown.extend(["effective_share", "ess", "selected", "tokens_per_s", "entropy"].map(Shown::higher));
     let lower = ["zero_variance", "duplicates", "replayed", "rounds", "skipped", "length", "truncated", "loss", "kl"];
     shown.extend(lower.map(Shown::lower));
+    shown.push(Shown::lower("wait_share"));
     shown.extend(["clip_fraction", "entropy_coef", "grad_norm", "not_finite", "lr"].map(Shown::lower));
     if params.updates * params.epochs > 1 || params.select.kind == SelectKind::Ssr {
         shown.push(Shown::higher("ratio_ess"));
@@ -320,6 +323,7 @@ fn numbers(step: &Step, rewards: &Rewards, watched: Option<f64>) -> Numbers {
         ("truncated", mean(step, &|i| f64::from(u8::from(!step.samples[i].finished)))),
         ("lr", step.lr),
         ("tokens_per_s", step.tokens_per_s),
+        ("wait_share", step.wait_share),
     ]);
     let Some(report) = &step.report else { return Numbers(numbers) };
     numbers.push(("not_finite", report.not_finite as f64));

@@ -2,6 +2,7 @@
 //! and the number of the step, so a resumed run goes on as it would have. Refuses to know checkpoints and reports.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::Device;
@@ -9,7 +10,7 @@ use curricle_datasets::Encoded;
 use curricle_engine::stage::StageError;
 
 use super::advantage::Rewarded;
-use super::gather::Gathered;
+use super::gather::{Gathered, Prompts};
 use super::memory::Memory;
 use super::objective::kl::Place;
 use super::questions::{Draws, Questions};
@@ -34,13 +35,15 @@ pub struct Trainer {
     /// Sizes of the model.
     pub config: ModelConfig,
     /// What is asked.
-    pub questions: Questions,
+    pub questions: Arc<Questions>,
     /// The program behind the reward `command`, if that is asked for.
     pub program: Option<PathBuf>,
     /// A view of what the KL term pulls towards, if it is on.
     pub reference: Option<Qwen2_5Vl>,
     /// Threads.
     pub lanes: Lanes,
+    /// Threads that encode rows; 0: one per core.
+    pub threads: usize,
     /// Where the model lies.
     pub device: Device,
     /// What a forward pass keeps for its backward pass.
@@ -69,6 +72,8 @@ pub struct Step {
     pub lr: f64,
     /// Sampled tokens per second of the whole step.
     pub tokens_per_s: f64,
+    /// Share of the step in which it waited for rows.
+    pub wait_share: f64,
 }
 
 impl Trainer {
@@ -76,11 +81,17 @@ impl Trainer {
     ///
     /// # Errors
     /// Where a row can't be encoded.
-    pub fn step(&self, step: usize, learner: Learner, memory: &mut Memory) -> Result<(Learner, Step), StageError> {
+    pub fn step(
+        &self,
+        step: usize,
+        learner: Learner,
+        memory: &mut Memory,
+        known: &mut Prompts,
+    ) -> Result<(Learner, Step), StageError> {
         let started = Instant::now();
         let view = self.params.precision.view(&learner.model);
-        let gathered = self.gather(step, &view, &mut memory.history)?; //           y ~ π_old(· | x), eq. 1
-        let Gathered { samples, scores, rounds, .. } = gathered;
+        let gathered = self.gather(step, &view, &mut memory.history, known)?; //    y ~ π_old(· | x), eq. 1
+        let Gathered { samples, scores, rounds, waited, .. } = gathered;
         let penalties = self.penalties(&view, &samples); //                          KL in the reward
         let (params, group) = (&self.params, self.params.group);
         let advantages = params.advantage.of(&self.rewarded(&scores, penalties.as_deref()), group); // eq. 3
@@ -117,9 +128,22 @@ impl Trainer {
         };
         let (replayed, skipped) = (again.len(), memory.history.skipped);
         let tokens: usize = samples.iter().map(|sample| sample.tokens).sum();
-        let tokens_per_s = tokens as f64 / started.elapsed().as_secs_f64();
+        let time = started.elapsed().as_secs_f64();
+        let (tokens_per_s, wait_share) = (tokens as f64 / time, waited.as_secs_f64() / time);
         let penalty = penalties.map(|penalties| penalties.iter().sum::<f64>() / tokens.max(1) as f64);
-        let step = Step { samples, scores, penalty, selection, replayed, rounds, skipped, report, lr, tokens_per_s };
+        let step = Step {
+            samples,
+            scores,
+            penalty,
+            selection,
+            replayed,
+            rounds,
+            skipped,
+            report,
+            lr,
+            tokens_per_s,
+            wait_share,
+        };
         Ok((learner, step))
     }
 

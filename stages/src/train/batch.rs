@@ -12,12 +12,15 @@ pub struct Walk {
     rows: usize,
     batch: usize,
     micro_batch: usize,
+    /// The epoch that was walked last, and its order.
+    epoch: (usize, Vec<usize>),
 }
 
 impl Walk {
     /// A walk over `rows` rows, `batch` per step, in pieces of `micro_batch`.
     pub fn new(seed: u64, rows: usize, batch: usize, micro_batch: usize) -> Self {
-        Self { order: Order::new(seed, rows), rows, batch, micro_batch }
+        let order = Order::new(seed, rows);
+        Self { order, rows, batch, micro_batch, epoch: (0, order.epoch(0)) }
     }
 
     /// Steps in a pass over the rows; the last may hold fewer.
@@ -25,12 +28,19 @@ impl Walk {
         self.rows.div_ceil(self.batch)
     }
 
+    /// Rows of a piece, at most.
+    pub fn micro_batch(&self) -> usize {
+        self.micro_batch
+    }
+
     /// Row numbers of a step (from 0), cut into micro-batches; `lengths` has the tokens of every row.
-    pub fn step(&self, step: usize, lengths: &[usize]) -> Vec<Vec<usize>> {
+    pub fn step(&mut self, step: usize, lengths: &[usize]) -> Vec<Vec<usize>> {
         let (epoch, within) = (step / self.steps_per_epoch(), step % self.steps_per_epoch());
-        let order = self.order.epoch(epoch);
+        if self.epoch.0 != epoch {
+            self.epoch = (epoch, self.order.epoch(epoch));
+        }
         let start = within * self.batch;
-        let mut chosen = order[start..self.rows.min(start + self.batch)].to_vec();
+        let mut chosen = self.epoch.1[start..self.rows.min(start + self.batch)].to_vec();
         chosen.sort_by_key(|row| lengths[*row]);
         chosen.chunks(self.micro_batch).map(<[usize]>::to_vec).collect()
     }
@@ -42,7 +52,7 @@ mod tests {
 
     #[test]
     fn an_epoch_sees_every_row_once_and_short_ones_together() {
-        let walk = Walk::new(3, 7, 4, 2);
+        let mut walk = Walk::new(3, 7, 4, 2);
         let lengths = [5, 1, 9, 2, 7, 3, 4];
         assert_eq!(walk.steps_per_epoch(), 2);
         let mut seen = Vec::new();
@@ -59,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_step_is_the_same_whenever_it_is_asked_for() {
-        let (walk, lengths) = (Walk::new(3, 5, 2, 1), [1; 5]);
+        let (mut walk, lengths) = (Walk::new(3, 5, 2, 1), [1; 5]);
         assert_eq!(walk.step(4, &lengths), Walk::new(3, 5, 2, 1).step(4, &lengths));
         assert_ne!(
             (0..3).map(|step| walk.step(step, &lengths)).collect::<Vec<_>>(),

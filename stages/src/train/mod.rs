@@ -1,7 +1,7 @@
 //! Supervised training, and the parts of it that reinforcement learning shares.
 //!
 //! ```text
-//! rows ──batch──▶ micro-batches ──lanes: loss──▶ gradients ──clip, optimizer, schedule──▶ weights ──checkpoint──▶ disk
+//! rows ──batch──▶ micro-batches ──ahead: encoded──▶ ──lanes: loss──▶ gradients ──clip, optimizer, schedule──▶ weights ──checkpoint──▶ disk
 //!                                                    └──────────── meter ──▶ numbers
 //! ```
 
@@ -11,6 +11,8 @@ pub mod precision;
 pub mod schedule;
 pub mod stop;
 
+#[cfg(feature = "compute")]
+pub mod ahead;
 #[cfg(feature = "compute")]
 pub mod batch;
 #[cfg(feature = "compute")]

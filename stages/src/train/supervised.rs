@@ -4,6 +4,7 @@
 //! own, with its loss divided by the target tokens of the *whole* step; gradients add up in order, are clipped by their
 //! global norm, and move the weights; where the loss or the norm is not finite, the weights stay. What a step computes follows from its number, the seed and the weights before it.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,6 +16,7 @@ use curricle_engine::exec::StageEvent;
 use curricle_engine::stage::StageError;
 use serde_json::json;
 
+use super::ahead::Ahead;
 use super::batch::Walk;
 use super::carry;
 use super::checkpoint::{Checkpoints, weights};
@@ -168,12 +170,13 @@ impl Rows {
 
     fn encode(&self, chosen: &[usize], processor: &Processor) -> Result<Vec<Encoded>, StageError> {
         let encode = |row: &usize| {
-            let mut encoded = processor.example(&self.all[*row])?;
+            let row = &self.all[*row];
+            let failed = |error: EncodeError| StageError::Failed(format!("row `{}`: {error}", row.id));
+            let mut encoded = processor.example(row).map_err(failed)?;
             cut_to(&mut encoded, self.limit);
             Ok(encoded)
         };
-        let encoded: Result<_, EncodeError> = chosen.iter().map(encode).collect();
-        encoded.map_err(|error| StageError::Failed(error.to_string()))
+        chosen.iter().map(encode).collect()
     }
 }
 
@@ -187,11 +190,11 @@ pub struct Plan {
     /// Dimensions of the model.
     pub config: ModelConfig,
     /// Encodes rows.
-    pub processor: Processor,
+    pub processor: Arc<Processor>,
     /// Rows to learn from.
-    pub data: Rows,
+    pub data: Arc<Rows>,
     /// Rows to look at.
-    pub val: Option<Rows>,
+    pub val: Option<Arc<Rows>>,
     /// Which rows a step holds.
     pub walk: Walk,
     /// Optimizer steps.
@@ -216,6 +219,8 @@ pub struct Plan {
     pub device: Device,
     /// On how many threads.
     pub lanes: Lanes,
+    /// On how many threads rows are encoded; 0: per core.
+    pub threads: usize,
     /// Where its checkpoints lie.
     pub checkpoints: Checkpoints,
     /// Steps between checkpoints; 0 writes one only when interrupted.
@@ -263,6 +268,7 @@ impl Plan {
             self.guard.begin(&model, leaves.as_ref().map(|_| &adamw), &self.lanes, meter)?;
         }
         let mut done = saved;
+        let mut ahead = self.steps_from(done)?;
         while done < self.steps && !self.ends() {
             let due = self.checkpoint_every > 0 && done > 0 && done.is_multiple_of(self.checkpoint_every);
             let stop = meter.should_stop();
@@ -279,7 +285,7 @@ impl Plan {
             if stop {
                 return Err(StageError::Interrupted { step: done });
             }
-            let (next, mut numbers, tokens) = self.step(model, &mut adamw, done)?;
+            let (next, mut numbers, tokens) = self.step(model, &mut adamw, done, &mut ahead)?;
             model = next;
             done += 1;
             let (finite, loss) = (numbers.get("not_finite") == Some(0.0), numbers.get("loss"));
@@ -339,17 +345,19 @@ impl Plan {
         model: Qwen2_5Vl,
         adamw: &mut AdamW,
         step: usize,
+        ahead: &mut Steps,
     ) -> Result<(Qwen2_5Vl, Numbers, usize), StageError> {
         let began = Instant::now();
-        let pieces = self.walk.step(step, &self.data.lengths);
+        let pieces = ahead.walk.step(step, &self.data.lengths);
         let tokens: usize = pieces.iter().flatten().map(|row| self.data.lengths[*row]).sum();
-        let (gradients, loss) = self.gradients(&self.precision.view(&model), step, pieces)?;
+        let (gradients, loss) = self.gradients(&self.precision.view(&model), step, &pieces, ahead)?;
         let (gradients, norm) = global_norm(gradients, self.max_grad_norm);
         let (lr, finite) = (self.schedule.at(step), norm.is_finite() && loss.is_finite());
         let model = if finite { adamw.step(model, gradients, lr) } else { model };
         let mut numbers = vec![
             ("lr", lr),
             ("tokens_per_s", tokens as f64 / began.elapsed().as_secs_f64()),
+            ("wait_share", ahead.rows.waited(self.lanes.count(), began.elapsed())),
             ("not_finite", f64::from(u8::from(!finite))),
         ];
         if finite {
@@ -358,19 +366,20 @@ impl Plan {
         Ok((model, Numbers(numbers), tokens))
     }
 
-    /// Gradients and mean loss over the target tokens of all `pieces`.
+    /// Gradients and mean loss over the target tokens of all `pieces`, whose rows are those that `ahead` has next.
     fn gradients(
         &self,
         model: &Qwen2_5Vl,
         step: usize,
-        pieces: Vec<Vec<usize>>,
+        pieces: &[Vec<usize>],
+        ahead: &mut Steps,
     ) -> Result<(Gradients, f64), StageError> {
         let targets: usize = pieces.iter().flatten().map(|row| self.data.targets[*row]).sum();
         let place = |index: usize| Noise::new(self.seed, &[step as u64, index as u64]);
-        let noisy = |(index, piece)| (piece, model.clone().with_noise(Some(place(index))));
-        let jobs: Vec<_> = pieces.into_iter().enumerate().map(noisy).collect();
-        let work = |(rows, model): (Vec<usize>, Qwen2_5Vl)| {
-            let piece = self.piece(&self.data, &rows, 1.0 / targets as f64)?;
+        let noisy = |(index, turn)| (turn, model.clone().with_noise(Some(place(index))));
+        let jobs: Vec<_> = ahead.turns(pieces.len()).enumerate().map(noisy).collect();
+        let work = |(turn, model): (usize, Qwen2_5Vl)| {
+            let piece = self.piece(ahead.rows.take(turn)?, 1.0 / targets as f64);
             let output = TrainStep::step(&model, piece);
             Ok((Gradients::take(&model, output.grads), output.item.get("nll").unwrap_or_default()))
         };
@@ -383,27 +392,64 @@ impl Plan {
     }
 
     /// Mean loss over the target tokens of all of `val`.
-    fn look(&self, model: &Qwen2_5Vl, val: &Rows) -> Result<Numbers, StageError> {
-        let (model, order): (_, Vec<usize>) = (self.precision.view(model), (0..val.len()).collect());
-        let jobs: Vec<_> = order.chunks(16).map(|rows| (rows.to_vec(), model.clone())).collect();
-        let work = |(rows, model): (Vec<usize>, Qwen2_5Vl)| {
-            Ok(InferenceStep::step(&model, self.piece(val, &rows, 1.0)?).get("nll").unwrap_or_default())
+    fn look(&self, model: &Qwen2_5Vl, val: &Arc<Rows>) -> Result<Numbers, StageError> {
+        let (model, each) = (self.precision.view(model), 16);
+        let chunks: Vec<Vec<usize>> =
+            (0..val.len()).step_by(each).map(|first| (first..val.len().min(first + each)).collect()).collect();
+        let jobs: Vec<_> = (0..chunks.len()).map(|turn| (turn, model.clone())).collect();
+        let rows = self.encoded(val, each, chunks.into_iter())?;
+        let work = |(turn, model): (usize, Qwen2_5Vl)| {
+            Ok(InferenceStep::step(&model, self.piece(rows.take(turn)?, 1.0)).get("nll").unwrap_or_default())
         };
         let sum = |sum: Result<f64, StageError>, piece: Result<f64, StageError>| Ok(sum? + piece?);
         let nll = self.lanes.fold(jobs, work, Ok(0.0), sum)?;
         Ok(Numbers(vec![("val_loss", nll / val.targets.iter().sum::<usize>() as f64)]))
     }
 
-    fn piece(&self, rows: &Rows, chosen: &[usize], scale: f64) -> Result<Piece, StageError> {
-        Ok(Piece {
-            rows: rows.encode(chosen, &self.processor)?,
+    /// The rows of every step from `done` on.
+    fn steps_from(&self, done: usize) -> Result<Steps, StageError> {
+        let (mut walk, data) = (self.walk.clone(), Arc::clone(&self.data));
+        let pieces = (done..self.steps).flat_map(move |step| walk.step(step, &data.lengths));
+        let rows = self.encoded(&self.data, self.walk.micro_batch(), pieces)?;
+        Ok(Steps { walk: self.walk.clone(), rows, next: 0 })
+    }
+
+    /// These rows of `all`, `each` at a time at most, ahead of who takes them.
+    fn encoded(
+        &self,
+        all: &Arc<Rows>,
+        each: usize,
+        chosen: impl Iterator<Item = Vec<usize>> + Send + 'static,
+    ) -> Result<Ahead, StageError> {
+        let (all, processor) = (Arc::clone(all), Arc::clone(&self.processor));
+        Ahead::new(self.threads, each, chosen, move |rows: Vec<usize>| all.encode(&rows, &processor))
+    }
+
+    fn piece(&self, rows: Vec<Encoded>, scale: f64) -> Piece {
+        Piece {
+            rows,
             scale,
             pad: self.processor.special().pad,
             config: Arc::new(self.config.clone()),
             device: self.device.clone(),
             freeze: self.freeze.clone(),
             keep: self.keep,
-        })
+        }
+    }
+}
+
+/// The rows of coming steps, and how many of their pieces have been given out.
+struct Steps {
+    walk: Walk,
+    rows: Ahead,
+    next: usize,
+}
+
+impl Steps {
+    /// The turns of the next so many pieces.
+    fn turns(&mut self, pieces: usize) -> Range<usize> {
+        self.next += pieces;
+        self.next - pieces..self.next
     }
 }
 

@@ -28,6 +28,10 @@ fn it_learns_and_says_so() {
     assert!(losses[59] < 0.5 * losses[0], "{losses:?}");
     assert_eq!(seen(&events, "val_loss").len(), 9);
     assert!(bench.model("tuned").join("tokenizer.json").is_file());
+    let mut waits = seen(&events, "wait_share");
+    assert!(waits.len() == 60 && waits.iter().all(|share| (0.0..=1.0).contains(share)), "{waits:?}");
+    waits.sort_by(f64::total_cmp);
+    assert!(waits[30] < 0.2, "rows were not there when they were needed: {waits:?}");
 }
 
 #[test]

@@ -178,6 +178,8 @@ fn every_choice_runs() {
             assert!(seen(&events, number).iter().all(|value| value.is_finite()), "{name}: {number}");
         }
         assert!(seen(&events, "entropy").iter().all(|entropy| *entropy > 0.0), "{name}");
+        let waits = seen(&events, "wait_share");
+        assert!(waits.len() == 8 && waits.iter().all(|share| (0.0..=1.0).contains(share)), "{name}: {waits:?}");
         let duplicates = seen(&events, "duplicates").iter().any(|&count| count > 0.0);
         assert!(!duplicates || name == "released", "{name}: a sample was taken twice");
     }

@@ -20,9 +20,9 @@ fn plan(bench: &Bench, micro_batch: usize) -> Plan {
         course: Course::new(None, &keep),
         keeper: Keeper::new(&keep, end, &folder, |_| unreachable!("nothing is kept")).unwrap(),
         config: ModelConfig::read(&folder).unwrap(),
-        processor,
+        processor: Arc::new(processor),
         walk: Walk::new(7, data.len(), data.len(), micro_batch),
-        data,
+        data: Arc::new(data),
         val: None,
         steps: 1,
         look_every: 1,
@@ -35,6 +35,7 @@ fn plan(bench: &Bench, micro_batch: usize) -> Plan {
         seed: 7,
         device,
         lanes,
+        threads: 2,
         checkpoints: Checkpoints::below(&folder),
         checkpoint_every: 0,
         guard: Guard::default(),
@@ -50,11 +51,12 @@ fn the_size_of_a_micro_batch_changes_rounding_only() {
     let gradients = |micro_batch| {
         let plan = plan(&bench, micro_batch);
         let model = weights::load(&bench.model("base"), &plan.config, &plan.device).unwrap();
-        let pieces = plan.walk.step(0, &plan.data.lengths);
+        let mut steps = plan.steps_from(0).unwrap();
+        let pieces = steps.walk.step(0, &plan.data.lengths);
         assert_eq!(pieces[0].len(), micro_batch);
         let lengths: Vec<usize> = pieces.iter().flatten().map(|row| plan.data.targets[*row]).collect();
         assert!(lengths.iter().any(|length| *length != lengths[0]), "rows of one length can't tell means apart");
-        let (gradients, loss) = plan.gradients(&model, 0, pieces).unwrap();
+        let (gradients, loss) = plan.gradients(&model, 0, &pieces, &mut steps).unwrap();
         let values =
             |grad: Option<Tensor<1>>| grad.expect("every parameter learns").into_data().iter::<f32>().collect();
         (gradients.0.into_iter().map(values).collect::<Vec<Vec<f32>>>().concat(), loss)
