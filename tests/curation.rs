@@ -1,4 +1,4 @@
-//! Rows that are curated by the binary, in every build: what a run leaves, what its report shows, where each row went.
+//! Rows that are curated by the binary: what a run leaves, what its report shows, where each row went.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -126,4 +126,94 @@ fn rows_and_images_outlive_what_they_were_made_from() {
     let images: Vec<_> = rows.iter().filter_map(|row| row["images"][0].as_str()).collect();
     assert!(images.len() > 10);
     assert!(images.iter().all(|image| folder.join(image).metadata().is_ok_and(|file| file.len() > 0)));
+}
+
+/// The cells of the table topic × level that a stage leaves, its last column, rows that came in and that are left.
+#[cfg(feature = "flex")]
+fn topics_and_levels(curated: &Value) -> (usize, u64, u64) {
+    let tables = curated["counts"]["tables"].as_array().unwrap();
+    let table = tables.iter().find(|table| table["title"] == "topic × level, rows in → out").expect("a table");
+    let rows = table["cells"].as_array().unwrap();
+    assert_eq!(rows[0][0], "topic \\ level");
+    let cells = rows[1..].iter().flat_map(|row| &row.as_array().unwrap()[1..]).map(|cell| cell.as_str().unwrap());
+    let (mut came, mut left) = (0, 0);
+    for cell in cells.filter(|cell| !cell.is_empty()) {
+        let (before, after) = cell.split_once(" → ").unwrap_or_else(|| panic!("`{cell}`"));
+        came += before.parse::<u64>().unwrap();
+        left += after.parse::<u64>().unwrap();
+    }
+    (rows.len() - 1, came, left)
+}
+
+/// GRAMMAR from end to end, with a model so small and so little trained that its judgement is worth nothing: from real rows
+/// where they lie beside the checkout, else from rows that are made here.
+#[cfg(feature = "flex")]
+#[test]
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
+fn grammar_goes_from_raw_rows_to_three_balanced_sets() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let data = root.join("../shared/data");
+    let real = data.join("text/gsm8k_train.jsonl").is_file();
+    if !real {
+        eprintln!("SKIPPED: no real rows at `{}`; rows that are made here take their place", data.display());
+    }
+    let (from, scale) = (format!("params.data={}", data.display()), if real { "real" } else { "tiny" });
+    let (recipe, scale) = (root.join("recipes/grammar.toml"), format!("scale={scale}"));
+    let dir = tempfile::tempdir().unwrap();
+    let mut args = vec!["run", recipe.to_str().unwrap(), "--jobs", "2", "--progress", "none", "--set", &scale];
+    if real {
+        args.extend(["--set", &from]);
+    }
+    for set in [
+        "runtime.device=cpu",
+        "stages.base_rows.params.train=1000",
+        "stages.base.params.hidden_size=32",
+        "stages.base.params.layers=1",
+        "stages.base.params.heads=2",
+        "stages.base.params.kv_heads=1",
+        "stages.base.params.intermediate=64",
+        "stages.base.params.max_pixels=50176",
+        "stages.base.params.vision={ depth = 1, hidden = 16, heads = 2, intermediate = 32, fullatt = [0] }",
+        "stages.warm_up.params.steps=10",
+        "params.tries=1",
+        "params.tokens=4",
+    ] {
+        args.extend(["--set", set]);
+    }
+    let called = curricle(dir.path(), &args);
+    assert_eq!(called.code, Some(0), "{}", called.stderr);
+
+    let report: Value = serde_json::from_str(&curricle(dir.path(), &["report", "--json"]).stdout).unwrap();
+    let curated = report["curation"].as_array().unwrap();
+    let stage = |name: &str| curated.iter().find(|stage| stage["stage"] == name).unwrap_or_else(|| panic!("{name}"));
+    let sum = |counts: &Value| counts.as_object().unwrap().values().map(|rows| rows.as_u64().unwrap()).sum::<u64>();
+    let came = |name: &str| sum(&stage(name)["counts"]["rows_in"]);
+    let left = |name: &str| sum(&stage(name)["counts"]["rows_out"]);
+    let steps = |set: &'static str| {
+        ["usable", "once", "clean", "pruned", "levels", "clusters", "topics"].map(|step| format!("{set}_{step}"))
+    };
+    let (text, images) = (steps("text"), steps("images"));
+    for name in text.iter().chain(&images).map(String::as_str).chain(["cold_start_set", "trl_set", "mrl_set"]) {
+        let dropped = stage(name)["counts"]["dropped"].as_array().unwrap();
+        let dropped = dropped.iter().map(|reason| reason["rows"].as_u64().unwrap()).sum::<u64>();
+        assert_eq!(came(name), left(name) + dropped, "{name} accounts for every row");
+    }
+    for pair in text.windows(2).chain(images.windows(2)) {
+        assert_eq!(left(&pair[0]), came(&pair[1]), "{pair:?}");
+    }
+    assert_eq!(left("text_topics"), came("text_parts"));
+    assert_eq!(left("text_parts"), came("cold_start_set") + came("trl_set"));
+    assert_eq!(left("images_topics"), came("mrl_set"));
+    let raw = came("text_usable") + came("images_usable");
+    assert!(raw >= if real { 5_000 } else { 2_000 }, "{raw} raw rows");
+    assert!(!real || left("text_once") < came("text_once"), "real rows repeat themselves");
+    for name in ["cold_start_set", "trl_set", "mrl_set"] {
+        let (topics, before, after) = topics_and_levels(stage(name));
+        assert_eq!((before, after), (came(name), left(name)), "{name}");
+        assert!(after > 0 && (topics > 1 || name != "mrl_set"), "{name} of {topics} topics");
+    }
+    let page = curricle(dir.path(), &["report", "--format", "md"]).stdout;
+    for part in ["## Rows", "| text_usable ", "| images_pruned ", "### mrl_set: topic × level, rows in → out"] {
+        assert!(page.contains(part), "no `{part}` in:\n{page}");
+    }
 }
