@@ -383,10 +383,11 @@ mod run {
             TooLong::Drop => Longer::Drop,
             TooLong::Truncate => Longer::Truncate,
         };
+        let host = Lanes::of_host(runtime.threads).map_err(|error| failed(&error))?;
         let mut rows = |port: &str| -> Result<Option<Arc<Rows>>, StageError> {
             let Some(input) = context.optional(port) else { return Ok(None) };
             let rows = inputs::instructed(inputs::rows(input)?, params.instruction.as_ref().map(Instruction::text));
-            let (rows, left_out) = Rows::measure(rows, &processor, &lanes, limit, longer)?;
+            let (rows, left_out) = Rows::measure(rows, &processor, &host, limit, longer)?;
             if left_out > 0 {
                 context.log(format!("`{port}`: left out {left_out} rows with more than {limit} tokens"));
             }
@@ -396,6 +397,7 @@ mod run {
             Ok(Some(Arc::new(rows)))
         };
         let (data, val) = (rows("data")?, rows("val")?);
+        drop(host);
         let data = data.ok_or_else(|| StageError::Failed("input `data` is not connected".to_owned()))?;
 
         let walk = Walk::new(context.seed(), data.len(), params.batch, params.micro_batch);

@@ -24,12 +24,13 @@ pub struct Lanes {
 impl Lanes {
     /// One lane per thread (0: per core) on a CPU, one lane on anything else.
     pub fn new(threads: usize, device: &Device) -> Result<Self, ThreadPoolBuildError> {
+        Self::of_host(if crate::device::on_cpu(device) { threads } else { 1 })
+    }
+
+    /// One lane per thread (0: per core), for work that is done in host memory wherever the model lies.
+    pub fn of_host(threads: usize) -> Result<Self, ThreadPoolBuildError> {
         let cores = || thread::available_parallelism().map_or(1, usize::from);
-        let count = match (crate::device::on_cpu(device), threads) {
-            (false, _) => 1,
-            (true, 0) => cores(),
-            (true, threads) => threads,
-        };
+        let count = if threads == 0 { cores() } else { threads };
         Ok(Self { pools: (0..count).map(|_| pool(1)).collect::<Result<_, _>>()?, wide: pool(count)? })
     }
 
