@@ -14,6 +14,7 @@ use crate::inputs;
 use crate::kinds::embed::{Params, Pool};
 use crate::model::{Batch, ModelConfig, Padding, Qwen2_5Vl, weights};
 use crate::prompt::Instruction;
+use crate::train::ahead::Ahead;
 use crate::train::lanes::Lanes;
 
 /// Vectors so far, one after the other.
@@ -33,33 +34,42 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let processor = Processor::open(model_dir).map_err(|error| reading(&error))?;
     params.precision.check(&device)?;
     let model = weights::load(model_dir, &config, &device).map_err(|error| reading(&error))?;
-    let reader = Reader { model: params.precision.view(&model), config, processor, pool: params.pool, device };
+    let pad = processor.special().pad;
+    let reader = Reader { model: params.precision.view(&model), config, pad, pool: params.pool, device };
     let rows = inputs::rows(context.input("data")?)?;
     let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
     let rows = inputs::instructed(rows, params.instruction.as_ref().map(Instruction::text));
+    let (total, batch) = (rows.len(), params.batch);
     let lanes = Lanes::new(context.runtime().threads, &reader.device)
         .map_err(|error| StageError::while_doing("starting threads", error))?;
 
     let (width, so_far) = (reader.config.text.hidden_size, context.work_dir().join(SO_FAR));
-    let mut done = whole(&so_far, width, params.batch)?;
+    let mut done = whole(&so_far, width, batch)?;
     if done > 0 {
         context.emit(StageEvent::Resumed { step: done });
     }
-    let wave = params.batch * lanes.count();
-    while done < rows.len() {
+    let (before, most) = (done, reader.config.text.max_position_embeddings);
+    let encode = move |first: usize| {
+        let rows = &rows[first..rows.len().min(first + batch)];
+        rows.iter().map(|row| encode(&processor, row, most)).collect()
+    };
+    let ahead = Ahead::new(context.runtime().threads, batch, (before..total).step_by(batch), encode)?;
+    let wave = batch * lanes.count();
+    while done < total {
         let first = done;
         if context.interrupted() {
             return Err(StageError::Interrupted { step: first });
         }
-        let chunks = rows[first..rows.len().min(first + wave)].chunks(params.batch);
-        let found = lanes.map(chunks, |rows| reader.read(rows));
+        let chunks = (first..total.min(first + wave)).step_by(batch);
+        let read = |row: usize| ahead.take((row - before) / batch).map(|rows| reader.read(&rows));
+        let found = lanes.map(chunks, read);
         for vectors in found {
             let vectors = vectors?;
             let more: Vec<u8> = vectors.iter().flat_map(|value| value.to_le_bytes()).collect();
             fs::append(&so_far, &more).map_err(failed)?;
             done += vectors.len() / width;
         }
-        context.progress(done, rows.len(), &[]);
+        context.progress(done, total, &[]);
     }
     let all = fs::read(&so_far).map_err(failed)?;
     let values = all.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect();
@@ -80,23 +90,23 @@ fn whole(so_far: &Path, width: usize, batch: usize) -> Result<usize, StageError>
 struct Reader {
     model: Qwen2_5Vl,
     config: ModelConfig,
-    processor: Processor,
+    /// Fills up short rows of a batch.
+    pad: u32,
     pool: Pool,
     device: Device,
 }
 
 impl Reader {
     /// One vector per row, one after the other.
-    fn read(&self, rows: &[Row]) -> Result<Vec<f32>, StageError> {
-        let encoded = rows.iter().map(|row| self.encode(row)).collect::<Result<Vec<_>, _>>()?;
-        let encoded: Vec<&Encoded> = encoded.iter().collect();
-        let batch = Batch::new(&encoded, Padding::Right, self.processor.special().pad, &self.config, &self.device);
+    fn read(&self, rows: &[Encoded]) -> Vec<f32> {
+        let rows: Vec<&Encoded> = rows.iter().collect();
+        let batch = Batch::new(&rows, Padding::Right, self.pad, &self.config, &self.device);
         let h_btd = self.model.hidden(&batch).cast(DType::F32);
         let weights_btt = self.weights(&batch);
         let [b, _, d] = h_btd.dims();
         let pooled: Tensor<3> = weights_btt.matmul(h_btd);
         let pooled = pooled.reshape([b, d]);
-        Ok(pooled.into_data().iter::<f32>().collect())
+        pooled.into_data().iter::<f32>().collect()
     }
 
     /// How much each token counts for its row, `[B, 1, T]`.
@@ -112,18 +122,17 @@ impl Reader {
         }
         Tensor::from_data(TensorData::new(weights, [batch.rows, 1, batch.width]), &self.device)
     }
+}
 
-    fn encode(&self, row: &Row) -> Result<Encoded, StageError> {
-        let failed = |cause: String| StageError::Failed(format!("row `{}`: {cause}", row.id));
-        let encoded = self.processor.prompt(row).map_err(|error| failed(error.to_string()))?;
-        let (length, most) = (encoded.ids.len(), self.config.text.max_position_embeddings);
-        if length > most {
-            return Err(failed(format!(
-                "it has {length} tokens, and the model {most} positions; filter it out before"
-            )));
-        }
-        Ok(encoded)
+/// A row as the model reads it, of so many tokens at most.
+fn encode(processor: &Processor, row: &Row, most: usize) -> Result<Encoded, StageError> {
+    let failed = |cause: String| StageError::Failed(format!("row `{}`: {cause}", row.id));
+    let encoded = processor.prompt(row).map_err(|error| failed(error.to_string()))?;
+    let length = encoded.ids.len();
+    if length > most {
+        return Err(failed(format!("it has {length} tokens, and the model {most} positions; filter it out before")));
     }
+    Ok(encoded)
 }
 
 #[cfg(test)]
