@@ -54,7 +54,7 @@ impl Default for Params {
 
 impl StageKind for Decontaminate {
     const NAME: &'static str = "decontaminate";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "rows that are in none of the sets kept for measuring, by words, numbers and images";
     const COMPUTES: bool = false;
     type Params = Params;

@@ -71,7 +71,7 @@ impl Default for Params {
 
 impl StageKind for Difficulty {
     const NAME: &'static str = "difficulty";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str =
         "levels of rows by how often a model answers them right; drops the too easy and too hard";
     type Params = Params;

@@ -51,7 +51,7 @@ impl Default for Params {
 
 impl StageKind for Embed {
     const NAME: &'static str = "embed";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "a vector for each row, from a model's hidden states";
     type Params = Params;
 

@@ -57,7 +57,7 @@ impl Default for Params {
 
 impl StageKind for Evaluate {
     const NAME: &'static str = "evaluate";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const SUMMARY: &'static str =
         "accuracy on held-out rows: pass@1, avg@n, pass@k, by group and task; keeps every item";
     type Params = Params;

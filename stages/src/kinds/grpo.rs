@@ -221,7 +221,7 @@ impl Params {
 
 impl StageKind for Grpo {
     const NAME: &'static str = "grpo";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const SUMMARY: &'static str =
         "reinforcement learning from verifiable rewards: group advantages, clipped objective, PAD";
     type Params = Params;

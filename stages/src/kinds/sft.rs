@@ -130,10 +130,6 @@ pub struct Params {
     pub too_long: TooLong,
     /// Steps between looks at `val` and at what `stop` and `keep` watch; 0 looks once per epoch.
     pub look_every: usize,
-    /// Was what `stop.plateau` is, and is nothing now. It stays in the text that keys are made of: what was trained before that is
-    /// found again.
-    #[schemars(skip)]
-    pub early_stop: (),
     /// Ends training before its last step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop<Watched>>,
@@ -169,7 +165,6 @@ impl Default for Params {
             max_length: None,
             too_long: TooLong::Refuse,
             look_every: 0,
-            early_stop: (),
             stop: None,
             keep: Keep::default(),
             health: SftHealth::default(),
@@ -191,7 +186,7 @@ impl Params {
 
 impl StageKind for Sft {
     const NAME: &'static str = "sft";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "supervised fine-tuning: next-token loss on the answer only";
     type Params = Params;
 
