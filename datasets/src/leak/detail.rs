@@ -1,8 +1,11 @@
 //! An image → its brightness at 48 × 48 places and its colour at 16 × 16, which tell drawings apart that a [`super::look::Look`]
 //! takes for the same: the same figure with other numbers beside it. Costs a second decoding, so it comes second.
 
+use std::sync::Arc;
+
+use super::look::Look;
 use crate::image::{self, ImageSource};
-use crate::resize;
+use crate::resize::{self, Rgb};
 
 /// Side of the picture that is compared.
 const SIDE: usize = 48;
@@ -25,7 +28,11 @@ pub(crate) struct Detail {
 impl Detail {
     /// None for a file that can't be read.
     pub fn of(source: &ImageSource) -> Option<Self> {
-        let small = resize::bicubic(image::decode(source).ok()?, SIDE, SIDE);
+        Some(Self::shown(image::decode(source).ok()?))
+    }
+
+    fn shown(image: Rgb) -> Self {
+        let small = resize::bicubic(image, SIDE, SIDE);
         let pixel = |at: usize| [0, 1, 2].map(|colour| i32::from(small.pixels[3 * at + colour]));
         // ITU-R BT.601, as JPEG has it, in thousandths.
         let of = |at: usize, [red, green, blue]: [i32; 3]| {
@@ -42,7 +49,7 @@ impl Detail {
             };
             (0..side * side).map(shared).collect()
         };
-        Some(Self { brightness, colours: [colour([-169, -331, 500]), colour([500, -419, -81])] })
+        Self { brightness, colours: [colour([-169, -331, 500]), colour([500, -419, -81])] }
     }
 
     /// Is it the same picture, however it was encoded?
@@ -50,6 +57,29 @@ impl Detail {
         let colours = self.colours.iter().zip(&other.colours);
         apart(&self.brightness, &other.brightness, SIDE) <= BRIGHTNESS
             && colours.into_iter().all(|(one, other)| apart(one, other, SIDE / SHARED) <= COLOUR)
+    }
+}
+
+/// An image at first and at second sight, in some 3 KB.
+#[derive(Debug, Clone)]
+pub(crate) struct Picture {
+    /// At first sight.
+    pub look: Look,
+    detail: Arc<Detail>,
+}
+
+impl Picture {
+    /// None for a file that can't be read.
+    pub fn of(source: &ImageSource) -> Option<Self> {
+        let bytes = *blake3::hash(&image::read(source).ok()?).as_bytes();
+        let image = image::decode(source).ok()?;
+        Some(Self { look: Look::shown(bytes, image.clone()), detail: Arc::new(Detail::shown(image)) })
+    }
+
+    /// Is it the same file, or the same picture?
+    pub fn same(&self, other: &Self) -> bool {
+        let file = self.look.bytes == other.look.bytes;
+        file || (self.look.same(&other.look) && self.detail.same(&other.detail))
     }
 }
 
@@ -70,7 +100,6 @@ mod tests {
     use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 
     use super::*;
-    use crate::resize::Rgb;
 
     /// A square of a side, with a mark of a colour that is drawn at a place.
     fn drawn(side: usize, mark: usize, colour: [u8; 3]) -> Rgb {

@@ -2,7 +2,7 @@
 //! and the tones of 4 × 4 fields. Re-encoding and resizing keep both; cropping, mirroring and turning do not.
 
 use crate::image::{self, ImageSource};
-use crate::resize;
+use crate::resize::{self, Rgb};
 
 /// Steps of a difference hash that may differ.
 const STEPS: u32 = 10;
@@ -32,7 +32,12 @@ impl Look {
     /// None for a file that can't be read: reading rows for training says so.
     pub fn of(source: &ImageSource) -> Option<Self> {
         let bytes = *blake3::hash(&image::read(source).ok()?).as_bytes();
-        let small = resize::bicubic(image::decode(source).ok()?, SIDE + 1, SIDE);
+        Some(Self::shown(bytes, image::decode(source).ok()?))
+    }
+
+    /// Of the digest of a file and what it shows.
+    pub(crate) fn shown(bytes: [u8; 32], image: Rgb) -> Self {
+        let small = resize::bicubic(image, SIDE + 1, SIDE);
         let grey = |at: usize| small.pixels[3 * at..3 * at + 3].iter().map(|value| i32::from(*value)).sum::<i32>();
         let mut steps = [0; SIDE * SIDE / 64];
         let mut sums = [0_u32; 3 * FIELDS * FIELDS];
@@ -47,7 +52,7 @@ impl Look {
             }
         }
         let each = (SIDE / FIELDS * (SIDE / FIELDS)) as u32;
-        Some(Self { bytes, steps, tones: sums.map(|sum| (sum / each) as u8) })
+        Self { bytes, steps, tones: sums.map(|sum| (sum / each) as u8) }
     }
 
     /// Names the file; for tables.

@@ -5,7 +5,7 @@ use rand::seq::SliceRandom;
 
 use super::*;
 use crate::resize::Rgb;
-use crate::{fs, image};
+use crate::{RowsView, fs, image, rows, synth};
 
 const NEAR: Near = Near { threshold: 0.7, words: 2, permutations: 256, same_numbers: true };
 const RULES: Rules = Rules { exact: true, near: Some(NEAR), images: Images::WithText };
@@ -72,6 +72,33 @@ fn earlier_turns_belong_to_the_text() {
         row("c", "How many are there?"),
     ];
     assert_eq!(repeats(RULES, &rows), [None, None, None]);
+}
+
+/// The same question about drawings of one kind, which differ in the numbers written into them.
+#[test]
+fn a_figure_with_other_numbers_is_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let entry = synth::Entry {
+        name: "perimeter".to_owned(),
+        task: synth::task("perimeter").unwrap(),
+        weight: 1.0,
+        levels: vec![2, 3, 4],
+        reasoning: 0.0,
+        instruction: None,
+    };
+    let spec = synth::Spec { entries: vec![entry], rows: 200, seed: 5, set: "rows".to_owned() };
+    let made = synth::generate(&spec, &crate::leak::Taken::default()).unwrap();
+    synth::write(dir.path(), &made, 168, &mut |_| true).unwrap();
+    let rows = rows::load(dir.path(), &RowsView::default()).unwrap();
+    let mut dedupe = Dedupe::new(RULES);
+    dedupe.see(&rows);
+    let wrong = dedupe.repeats().into_iter().enumerate().filter_map(|(at, repeat)| {
+        let of = &rows[repeat?.of as usize];
+        (of.answer != rows[at].answer).then(|| format!("{} {}", of.id, rows[at].id))
+    });
+    let wrong: Vec<String> = wrong.collect();
+    // One digit beside a drawing of this size may be too little to see.
+    assert!(wrong.len() * 100 <= rows.len(), "{wrong:?}");
 }
 
 #[test]
