@@ -68,7 +68,7 @@ pub enum Images {
 
 impl StageKind for Dedupe {
     const NAME: &'static str = "dedupe";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "the first of rows that are the same, or nearly, by text and images";
     const COMPUTES: bool = false;
     type Params = Params;

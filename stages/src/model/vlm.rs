@@ -113,19 +113,17 @@ impl Qwen2_5Vl {
     ///
     /// On a CPU a few states meet the turned table many times faster than the table; a single one does not.
     pub(super) fn wide_head(&self, rows: usize) -> Head {
-        match &self.lm_head {
-            Some(head) => Head::Own(cast(head.clone(), DType::F32)),
-            None => {
-                let table_vd = to(self.text.embed_tokens.val(), DType::F32);
-                if rows == 1 || !fused::here(&table_vd) {
-                    return Head::Tied(table_vd);
-                }
-                let ([v, d], turned_dv) = (table_vd.dims(), table_vd.transpose());
-                // A place to copy to is what puts the columns together.
-                let zeros_dv = Tensor::zeros([d, v], &turned_dv.device());
-                Head::Turned(zeros_dv.slice_assign([0..d, 0..v], turned_dv))
-            }
+        if let Some(head) = &self.lm_head {
+            return Head::Own(cast(head.clone(), DType::F32));
         }
+        let table_vd = to(self.text.embed_tokens.val(), DType::F32);
+        if rows == 1 || !fused::here(&table_vd) {
+            return Head::Tied(table_vd);
+        }
+        let ([v, d], turned_dv) = (table_vd.dims(), table_vd.transpose());
+        // A place to copy to is what puts the columns together.
+        let zeros_dv = Tensor::zeros([d, v], &turned_dv.device());
+        Head::Turned(zeros_dv.slice_assign([0..d, 0..v], turned_dv))
     }
 
     /// The number format of the weights.
