@@ -6,7 +6,11 @@
 //! δ = Σ_d ∂o · o   ∂s = p · (∂o vᵀ − δ)    ∂q = ∂s k        ∂k = ∂sᵀ q        ∂v = pᵀ ∂o
 //! ```
 //!
-//! What a query sees is a range of keys ([`Sight`]); the others cost nothing but the corners of blocks.
+//! What a query sees is a range of keys ([`Sight`]); the others cost nothing but the corners of blocks. Forward, the rows of
+//! the batch are shared among the threads of the pool.
+
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
 
 use crate::matrix::{Target, View, multiply};
 use crate::simd::{dot, exp, max, sum, wide};
@@ -122,28 +126,23 @@ impl<'a> Plan<'a> {
         self.q.shape[2] == 1
     }
 
-    fn blocks(&self) -> Vec<Block> {
-        let ([rows, h, t, _], [_, _, s, _], group) = (self.q.shape, self.k.shape, self.group());
-        let keys = |b, i, count| {
+    /// The blocks of one row of the batch.
+    fn blocks(&self, b: usize) -> Vec<Block> {
+        let ([_, h, t, _], [_, _, s, _], group) = (self.q.shape, self.k.shape, self.group());
+        let keys = |i, count| {
             let [start, _] = self.sight.range(b, i, [t, s]);
             let [_, end] = self.sight.range(b, i + count - 1, [t, s]);
             [start, end]
         };
-        let mut blocks = Vec::new();
-        for b in 0..rows {
-            if self.stacked() {
-                let block = |g| Block { b, g, h: g * group, i: 0, rows: group, keys: keys(b, 0, 1) };
-                blocks.extend((0..h / group).map(block));
-                continue;
-            }
-            for h in 0..h {
-                blocks.extend((0..t).step_by(BLOCK).map(|i| {
-                    let rows = BLOCK.min(t - i);
-                    Block { b, g: h / group, h, i, rows, keys: keys(b, i, rows) }
-                }));
-            }
+        if self.stacked() {
+            return (0..h / group).map(|g| Block { b, g, h: g * group, i: 0, rows: group, keys: keys(0, 1) }).collect();
         }
-        blocks
+        let starts = (0..h).flat_map(|h| (0..t).step_by(BLOCK).map(move |i| (h, i)));
+        let block = |(h, i)| {
+            let rows = BLOCK.min(t - i);
+            Block { b, g: h / group, h, i, rows, keys: keys(i, rows) }
+        };
+        starts.map(block).collect()
     }
 
     /// Head and query of one row of a block.
@@ -151,13 +150,13 @@ impl<'a> Plan<'a> {
         if self.stacked() { [block.h + row, 0] } else { [block.h, block.i + row] }
     }
 
-    /// Where a row of a block is among `[B, T, H]`.
+    /// Where a row of a block is among `[T, H]`.
     fn token(&self, block: &Block, row: usize) -> usize {
-        let ([_, heads, t, _], [h, i]) = (self.q.shape, self.place(block, row));
-        (block.b * t + i) * heads + h
+        let [h, i] = self.place(block, row);
+        i * self.q.shape[1] + h
     }
 
-    /// From row to row of a block, in heads of `[B, T, H]`.
+    /// From row to row of a block, in heads of `[T, H]`.
     fn pitch(&self) -> usize {
         if self.stacked() { 1 } else { self.q.shape[1] }
     }
@@ -191,24 +190,28 @@ pub fn forward(q: Heads<'_>, k: Heads<'_>, v: Heads<'_>, sight: &Sight) -> (Vec<
     let plan = Plan::new(q, k, v, sight);
     let [b, h, t, d] = q.shape;
     let (mut o, mut lse) = (vec![0.0; b * t * h * d], vec![0.0; b * t * h]);
-    let mut scores = Vec::new();
-    for block in plan.blocks() {
+    if o.is_empty() {
+        return (o, lse);
+    }
+    let rows = o.par_chunks_mut(t * h * d).zip(lse.par_chunks_mut(t * h)).enumerate();
+    rows.for_each(|(b, (o, lse))| attend(&plan, v, b, o, lse));
+    (o, lse)
+}
+
+/// One row of the batch: `o` `[T, H, d]`, `lse` `[T, H]`.
+fn attend(plan: &Plan<'_>, v: Heads<'_>, b: usize, o: &mut [f32], lse: &mut [f32]) {
+    let d = plan.q.shape[3];
+    let (mut scores, mut sums) = (Vec::new(), Vec::new());
+    for block in plan.blocks(b) {
         let width = block.keys[1] - block.keys[0];
         scores.resize(block.rows * width, 0.0);
-        let seen = Plan::seen(&k, &block).transposed();
-        multiply(Target::new(&mut scores, [block.rows, width], width), false, plan.rows_of(&q, &block), seen);
-        let mut sums = [0.0; BLOCK];
-        let mut stacked;
-        let sums = if block.rows > BLOCK {
-            stacked = vec![0.0; block.rows];
-            &mut stacked[..]
-        } else {
-            &mut sums[..block.rows]
-        };
+        sums.resize(block.rows, 0.0);
+        let seen = Plan::seen(&plan.k, &block).transposed();
+        multiply(Target::new(&mut scores, [block.rows, width], width), false, plan.rows_of(&plan.q, &block), seen);
         wide(
             #[inline(always)]
             || {
-                for (row, (p, sum)) in scores.chunks_exact_mut(width).zip(&mut *sums).enumerate() {
+                for (row, (p, sum)) in scores.chunks_exact_mut(width).zip(&mut sums).enumerate() {
                     let (peak, total) = soften(p, plan.window(&block, row));
                     lse[plan.token(&block, row)] = peak + total.ln();
                     *sum = total;
@@ -231,7 +234,6 @@ pub fn forward(q: Heads<'_>, k: Heads<'_>, v: Heads<'_>, sight: &Sight) -> (Vec<
             },
         );
     }
-    (o, lse)
 }
 
 /// Scores → `exp(s − peak)` in the window and 0 outside; the peak, and the sum.
@@ -266,7 +268,7 @@ pub fn backward(
     let mut dq = vec![0.0; o.len()];
     let (mut dk, mut dv) = (vec![0.0; b * s * g * d], vec![0.0; b * s * g * d]);
     let (mut p, mut ds) = (Vec::new(), Vec::new());
-    for block in plan.blocks() {
+    for block in (0..b).flat_map(|b| plan.blocks(b)) {
         let width = block.keys[1] - block.keys[0];
         let shape = [block.rows, width];
         let (keys, values) = (Plan::seen(&k, &block), Plan::seen(&v, &block));
@@ -279,14 +281,14 @@ pub fn backward(
             #[inline(always)]
             || {
                 for (row, (p, ds)) in p.chunks_exact_mut(width).zip(ds.chunks_exact_mut(width)).enumerate() {
-                    let (token, [head, i]) = (plan.token(&block, row), plan.place(&block, row));
+                    let (token, [head, i]) = (block.b * t * h + plan.token(&block, row), plan.place(&block, row));
                     let delta = dot(dout.row([block.b, head, i]), &o[token * d..][..d]);
                     differentiate(p, ds, plan.window(&block, row), lse[token], delta);
                 }
             },
         );
         let (p, ds) = (View::new(&p, block.rows, width), View::new(&ds, block.rows, width));
-        let (first, pitch) = (plan.token(&block, 0) * d, plan.pitch() * d);
+        let (first, pitch) = ((block.b * t * h + plan.token(&block, 0)) * d, plan.pitch() * d);
         multiply(Target::new(&mut dq[first..], [block.rows, d], pitch), false, ds, keys);
         let first = ((block.b * s + block.keys[0]) * g + block.g) * d;
         multiply(Target::new(&mut dk[first..], [width, d], g * d), true, ds.transposed(), queries);

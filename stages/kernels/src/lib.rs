@@ -3,7 +3,7 @@
 //!
 //! Matrix products are those of `gemm`. Everything else is plain loops, compiled by `pulp` once per instruction set and
 //! chosen at run time: one binary runs on any x86-64 and on aarch64, and uses AVX-512 where it is there. Operators run on
-//! the thread that calls them, but for products in a pool of more than one thread. Same input, same machine: same bits.
+//! the thread that calls them, but for products, attention forward and AdamW in a pool of more than one thread. Same input, same machine: same bits.
 //!
 //! Everything is float32 and row-major; names carry the shape (`x_nd` is `[N, D]`).
 

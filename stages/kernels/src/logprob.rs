@@ -45,6 +45,24 @@ pub fn forward(logits_nv: &[f32], tokens_n: &[i32], entropies: bool) -> Vec<Scor
     scores
 }
 
+/// `exp((z − peak) · scale)` of one row of logits; 0 of what is −∞ or no number.
+pub fn weights(logits_v: &[f32], peak: f32, scale: f32) -> Vec<f32> {
+    // SAFETY: there is a logit for every weight.
+    unsafe {
+        written(logits_v.len(), |weights_v| {
+            wide(
+                #[inline(always)]
+                || {
+                    for (weight, z) in weights_v.iter_mut().zip(logits_v) {
+                        let value = exp((z - peak) * scale);
+                        weight.write(if *z > f32::NEG_INFINITY { value } else { 0.0 });
+                    }
+                },
+            );
+        })
+    }
+}
+
 /// `∂L/∂z` `[N, V]` from `∂L/∂log p` and `∂L/∂H`, `[N]` each, and what [`forward`] gave.
 ///
 /// # Panics
@@ -111,6 +129,13 @@ mod tests {
         let far = forward(&[-1e4, 1e4], &[0], true)[0];
         assert!((far.logp + 2e4).abs() < 1e-2 && far.entropy.abs() < 1e-3, "{far:?}");
         assert!(forward(&[0.0, f32::NAN], &[0], false)[0].logp.is_nan());
+    }
+
+    #[test]
+    fn weights_of_what_may_not_be_are_zero() {
+        let got = weights(&[1.0, f32::NEG_INFINITY, f32::NAN, 0.0], 1.0, 2.0);
+        assert_eq!(got[..3], [1.0, 0.0, 0.0]);
+        assert!((got[3] - (-2_f32).exp()).abs() < 1e-7);
     }
 
     #[test]

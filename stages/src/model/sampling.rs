@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use curricle_kernels::logprob::weights;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -69,6 +70,10 @@ impl Sampling {
             return Some(best as u32);
         }
         // Sums in 64 bits: the choice must not depend on how many improbable tokens there are.
+        if self.top_k == 0 && self.top_p >= 1.0 {
+            let weights = weights(scores, peak, 1.0 / self.temperature);
+            return draw(weights.iter().map(|&weight| f64::from(weight)).enumerate(), rng.random());
+        }
         let scale = 1.0 / f64::from(self.temperature);
         let mut weights: Vec<(usize, f64)> = scores
             .iter()
@@ -76,16 +81,8 @@ impl Sampling {
             .filter(|(_, score)| **score > f32::NEG_INFINITY)
             .map(|(id, score)| (id, (f64::from(score - peak) * scale).exp()))
             .collect();
-        let draw = rng.random::<f64>();
         self.filter(&mut weights);
-        let mut left = draw * weights.iter().map(|(_, weight)| weight).sum::<f64>();
-        for &(id, weight) in &weights {
-            left -= weight;
-            if left < 0.0 {
-                return Some(id as u32);
-            }
-        }
-        weights.last().map(|&(id, _)| id as u32)
+        draw(weights.iter().copied(), rng.random())
     }
 
     fn filter(&self, weights: &mut Vec<(usize, f64)>) {
@@ -110,6 +107,20 @@ impl Sampling {
         let kept = kept.count().max(1);
         weights.truncate(kept);
     }
+}
+
+/// The token at the share `at` (0..1) of all weights.
+fn draw(weights: impl Iterator<Item = (usize, f64)> + Clone, at: f64) -> Option<u32> {
+    let mut left = at * weights.clone().map(|(_, weight)| weight).sum::<f64>();
+    let mut last = None;
+    for (id, weight) in weights.filter(|(_, weight)| *weight > 0.0) {
+        left -= weight;
+        last = Some(id as u32);
+        if left < 0.0 {
+            break;
+        }
+    }
+    last
 }
 
 /// The stream of draws of one row.

@@ -5,7 +5,6 @@
 
 use std::ops::ControlFlow;
 
-use burn::module::Module;
 use burn::tensor::Device;
 use curricle_datasets::Encoded;
 
@@ -14,9 +13,6 @@ use crate::train::lanes::Lanes;
 
 /// Most queues on a CPU: enough for its lanes, and few, because a queue's last rows leave its slots empty.
 const QUEUES: usize = 32;
-
-/// Weights, in values, that no cache holds: then every lane would read all of them from memory at every step.
-const LARGE: usize = 1 << 24;
 
 /// A plain (not tracked) model, ready to complete.
 #[derive(Clone, Copy)]
@@ -50,8 +46,8 @@ impl Generator<'_> {
             let queue = Queue { prompts, seeds, sampling, slots };
             generate_with(model, config, queue, device, &mut |_, _| ControlFlow::Continue(()))
         };
-        // Both give the same tokens.
-        let together = crate::device::on_cpu(device) && (prompts.len() <= each || model.num_params() > LARGE);
+        // What no lane can share is shared within each product; both give the same tokens.
+        let together = crate::device::on_cpu(device) && prompts.len() <= each;
         let completions: Vec<_> =
             if together { self.lanes.together(|| jobs.map(work).collect()) } else { self.lanes.map(jobs, work) };
         completions.into_iter().flatten().collect()
