@@ -20,14 +20,20 @@ pub fn global_norm(gradients: Gradients, max: f64) -> (Gradients, f64) {
     if all.is_empty() {
         return (gradients, 0.0);
     }
-    let norm = if all.iter().all(|grad| fused::here(grad)) {
-        all.into_iter().map(|grad| fused::squares(grad.clone())).sum::<f64>().sqrt()
+    let squares = if all.iter().all(|grad| fused::here(grad)) {
+        all.iter().map(|&grad| fused::squares(grad.clone())).sum()
     } else {
-        let squares = all.into_iter().map(|grad| grad.clone().powi_scalar(2).sum()).collect();
-        Tensor::cat(squares, 0).into_data().iter::<f32>().map(f64::from).sum::<f64>().sqrt()
+        composed_squares(&all)
     };
+    let norm = squares.sqrt();
     let factor = max / (norm + 1e-6);
     if max > 0.0 && factor < 1.0 { (gradients.times(factor), norm) } else { (gradients, norm) }
+}
+
+/// `Σ_params Σ_elements g²` out of Burn's operators.
+pub(crate) fn composed_squares(gradients: &[&Tensor<1>]) -> f64 {
+    let squares = gradients.iter().map(|&grad| grad.clone().powi_scalar(2).sum()).collect();
+    Tensor::cat(squares, 0).into_data().iter::<f32>().map(f64::from).sum()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::checkpoint::Named;
 use super::freeze::Learns;
 use super::gradients::Gradients;
-use crate::fused;
+use crate::fused::{self, Factors};
 
 /// Numbers of AdamW that do not change during a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -155,32 +155,36 @@ impl ModuleMapper for Update<'_> {
         let state =
             slot.take().unwrap_or_else(|| Slot { updates: 0, first: grad.zeros_like(), second: grad.zeros_like() });
         let updates = state.updates + 1;
-        let mut weight = tensor.reshape([-1]);
-        if fused::here(&weight) {
-            let decays = weight_decay > 0.0 && (D > 1 || !decay_matrices_only);
-            let factors = fused::Factors {
-                decay: if decays { (1.0 - self.lr * weight_decay) as f32 } else { 1.0 },
-                first: [beta1 as f32, (1.0 - beta1) as f32],
-                second: [beta2 as f32, (1.0 - beta2) as f32],
-                root: (1.0 - beta2.powi(updates)).sqrt() as f32,
-                epsilon: eps as f32,
-                rate: (self.lr / (1.0 - beta1.powi(updates))) as f32,
-            };
-            let [weight, first, second] = fused::adamw(weight, [state.first, state.second], grad, factors);
-            *slot = Some(Slot { updates, first, second });
-            return Param::from_mapped_value(id, weight.reshape(shape), mapper);
-        }
-        if weight_decay > 0.0 && (D > 1 || !decay_matrices_only) {
-            weight = weight * (1.0 - self.lr * weight_decay);
-        }
-        let first = state.first * beta1 + grad.clone() * (1.0 - beta1);
-        let second = state.second * beta2 + grad.powi_scalar(2) * (1.0 - beta2);
-        let root = second.clone().sqrt() / (1.0 - beta2.powi(updates)).sqrt() + eps;
-        weight = weight - first.clone() / root * (self.lr / (1.0 - beta1.powi(updates)));
-
+        let decays = weight_decay > 0.0 && (D > 1 || !decay_matrices_only);
+        let factors = Factors {
+            decay: if decays { (1.0 - self.lr * weight_decay) as f32 } else { 1.0 },
+            first: [beta1 as f32, (1.0 - beta1) as f32],
+            second: [beta2 as f32, (1.0 - beta2) as f32],
+            root: (1.0 - beta2.powi(updates)).sqrt() as f32,
+            epsilon: eps as f32,
+            rate: (self.lr / (1.0 - beta1.powi(updates))) as f32,
+        };
+        let (weight, moments) = (tensor.reshape([-1]), [state.first, state.second]);
+        let update = if fused::here(&weight) { fused::adamw } else { composed };
+        let [weight, first, second] = update(weight, moments, grad, factors);
         *slot = Some(Slot { updates, first, second });
         Param::from_mapped_value(id, weight.reshape(shape), mapper)
     }
 }
+
+/// Weight and moments after an update, `[elements]` each, out of Burn's operators.
+pub(crate) fn composed(
+    weight: Tensor<1>,
+    [first, second]: [Tensor<1>; 2],
+    gradient: Tensor<1>,
+    factors: Factors,
+) -> [Tensor<1>; 3] {
+    let Factors { decay, first: [beta1, rest1], second: [beta2, rest2], root, epsilon, rate } = factors;
+    let first = first * beta1 + gradient.clone() * rest1;
+    let second = second * beta2 + gradient.powi_scalar(2) * rest2;
+    let step = first.clone() / (second.clone().sqrt() / root + epsilon) * rate;
+    [weight * decay - step, first, second]
+}
+
 #[cfg(test)]
 mod tests;
