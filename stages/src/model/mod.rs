@@ -88,6 +88,3 @@ pub(crate) mod fixture;
 #[cfg(test)]
 #[cfg(feature = "compute")]
 mod golden;
-#[cfg(test)]
-#[cfg(feature = "compute")]
-mod speed;
