@@ -153,6 +153,23 @@ fn only_two_rooms_name_a_back_end() {
     nothing("a back end named outside stages/src/device.rs and the operators of the CPU", &found);
 }
 
+/// A step reads once: a read waits for the device, which then waits for the host. Elsewhere the host needs what it reads.
+#[test]
+fn a_step_of_training_reads_in_one_place() {
+    let step =
+        ["learn.rs", "loss.rs", "logprob.rs", "gradients.rs", "clip.rs", "supervised.rs", "lanes.rs", "precision.rs"];
+    let mut found = Vec::new();
+    for (name, text) in sources(&["stages/src/train", "stages/src/rl"]) {
+        let training = step.iter().any(|file| name == format!("stages/src/train/{file}"));
+        if (training || name.starts_with("stages/src/rl/")) && !is_test(&name) {
+            let reads = ["into_data", "to_data", "into_scalar", "try_into_vec"];
+            let lines = shipped(&text).filter(|(_, line)| reads.iter().any(|read| line.contains(read)));
+            found.extend(lines.map(|(at, line)| format!("{name}:{at}: {}", line.trim())));
+        }
+    }
+    nothing("a read of the device outside stages/src/train/told.rs", &found);
+}
+
 #[test]
 fn nothing_is_left_for_later() {
     // In two halves, so that this file does not find itself.

@@ -1,5 +1,5 @@
-//! A device's name → a device. With the operators of [`crate::fused`] the only place that names a back
-//! end; refuses to know what is computed on it.
+//! A device's name → a device, or several. With the operators of [`crate::fused`] the only place that names a back end;
+//! refuses to know what is computed on it.
 
 use curricle_engine::stage::Runtime;
 
@@ -7,7 +7,7 @@ use curricle_engine::stage::Runtime;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// Not a word we know.
-    #[error("unknown device `{0}`; use `auto`, `cpu`, `cuda` or `cuda:N`")]
+    #[error("unknown device `{0}`; use `auto`, `cpu`, `cuda`, `cuda:N`, `cuda:0,1` (each once), `cuda:all` or `cpu*N`")]
     Unknown(String),
     /// This build holds no back end at all.
     #[error("this build of curricle has no compute back end; build with the default features, or `--features cuda`")]
@@ -25,6 +25,11 @@ pub enum DeviceError {
     /// No NVIDIA driver on this machine.
     #[error("device `{0}` needs an NVIDIA driver, and `libcuda.so.1` can't be loaded")]
     NoDriver(String),
+    /// No NCCL on this machine.
+    #[error(
+        "device `{0}` is several GPUs, which need NCCL, and `libnccl.so` can't be loaded: install its development package, or link that name to `libnccl.so.2`"
+    )]
+    NoNccl(String),
     /// A driver, but not that GPU.
     #[error("device `{device}` does not exist: this machine shows {count} GPU(s), numbered from 0")]
     NoSuchGpu {
@@ -36,51 +41,61 @@ pub enum DeviceError {
 }
 
 /// What a device's name means, before asking whether it is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Wanted {
     Auto,
-    Cpu,
-    Cuda(usize),
+    /// In so many shares, each as if it were a device.
+    Cpu(usize),
+    Cuda(Vec<usize>),
+    EveryCuda,
 }
 
 fn parse(name: &str) -> Result<Wanted, DeviceError> {
+    let unknown = || DeviceError::Unknown(name.to_owned());
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse::<usize>().ok()).flatten().ok_or_else(unknown)
+    };
     match name {
-        "auto" => Ok(Wanted::Auto),
-        "cpu" => Ok(Wanted::Cpu),
-        "cuda" => Ok(Wanted::Cuda(0)),
-        _ => name
-            .strip_prefix("cuda:")
-            .filter(|index| index.bytes().all(|byte| byte.is_ascii_digit()))
-            .and_then(|index| index.parse().ok())
-            .map(Wanted::Cuda)
-            .ok_or_else(|| DeviceError::Unknown(name.to_owned())),
+        "auto" => return Ok(Wanted::Auto),
+        "cpu" => return Ok(Wanted::Cpu(1)),
+        "cuda" => return Ok(Wanted::Cuda(vec![0])),
+        "cuda:all" => return Ok(Wanted::EveryCuda),
+        _ => {}
     }
+    if let Some(shares) = name.strip_prefix("cpu*") {
+        return number(shares).and_then(|shares| if shares > 0 { Ok(Wanted::Cpu(shares)) } else { Err(unknown()) });
+    }
+    let list = name.strip_prefix("cuda:").ok_or_else(unknown)?;
+    let indices = list.split(',').map(number).collect::<Result<Vec<_>, _>>()?;
+    let twice = indices.iter().enumerate().any(|(at, index)| indices[..at].contains(index));
+    if twice { Err(unknown()) } else { Ok(Wanted::Cuda(indices)) }
 }
 
 /// Says whether a stage with these settings could start here; the text says what is missing.
 pub fn available(runtime: &Runtime) -> Result<(), String> {
     let wanted = parse(&runtime.device).map_err(|error| error.to_string())?;
-    check(wanted, &runtime.device).map_err(|error| error.to_string())
+    check(&wanted, &runtime.device).map_err(|error| error.to_string())
 }
 
 /// Would a stage with these settings compute on a GPU? `auto` does where this build and this machine have one.
 pub fn on_gpu(runtime: &Runtime) -> bool {
     match parse(&runtime.device) {
-        Ok(Wanted::Cuda(_)) => true,
-        Ok(Wanted::Auto) => check(Wanted::Cuda(0), &runtime.device).is_ok(),
-        Ok(Wanted::Cpu) | Err(_) => false,
+        Ok(Wanted::Cuda(_) | Wanted::EveryCuda) => true,
+        Ok(Wanted::Auto) => check(&Wanted::Cuda(vec![0]), &runtime.device).is_ok(),
+        Ok(Wanted::Cpu(_)) | Err(_) => false,
     }
 }
 
 #[cfg(not(feature = "compute"))]
-fn check(_wanted: Wanted, _name: &str) -> Result<(), DeviceError> {
+fn check(_wanted: &Wanted, _name: &str) -> Result<(), DeviceError> {
     Err(DeviceError::NoCompute)
 }
 
 #[cfg(feature = "compute")]
 use with_burn::check;
 #[cfg(feature = "compute")]
-pub use with_burn::{on_cpu, resolve};
+pub use with_burn::{all, host, on_cpu, resolve};
 
 #[cfg(feature = "compute")]
 mod with_burn {
@@ -88,45 +103,90 @@ mod with_burn {
 
     use super::{DeviceError, Wanted, parse};
 
-    /// The device that a name stands for: `auto` is the first GPU where this build and this machine have one, else the CPU.
+    /// The device that a name stands for, the first where it stands for several: `auto` is the first GPU where this build
+    /// and this machine have one, else the CPU.
     ///
     /// # Errors
     ///
     /// Says what is missing; never falls back from a device that was asked for by name.
     pub fn resolve(name: &str) -> Result<Device, DeviceError> {
+        all(name).map(|mut devices| devices.swap_remove(0))
+    }
+
+    /// The devices that a name stands for, at least one: `cuda:0,1` and `cuda:all` are several GPUs, and `cpu*2` is the CPU
+    /// twice, each with its share of the threads, to try on it what several GPUs do.
+    ///
+    /// # Errors
+    ///
+    /// As [`resolve`].
+    pub fn all(name: &str) -> Result<Vec<Device>, DeviceError> {
         let wanted = parse(name)?;
-        check(wanted, name)?;
-        match wanted {
+        check(&wanted, name)?;
+        Ok(match wanted {
             #[cfg(feature = "cuda")]
-            Wanted::Cuda(index) => Ok(Device::cuda(index)),
+            Wanted::Cuda(indices) => indices.into_iter().map(Device::cuda).collect(),
             #[cfg(feature = "cuda")]
-            Wanted::Auto if gpu(0, name).is_ok() => Ok(Device::cuda(0)),
-            _ => Ok(Device::flex()),
-        }
+            Wanted::EveryCuda => (0..gpus(name)?).map(Device::cuda).collect(),
+            #[cfg(feature = "cuda")]
+            Wanted::Auto if gpu(0, name).is_ok() => vec![Device::cuda(0)],
+            Wanted::Cpu(shares) => vec![host(); shares],
+            _ => vec![host()],
+        })
+    }
+
+    /// The CPU.
+    pub fn host() -> Device {
+        Device::flex()
     }
 
     /// Is this a device whose work we split over threads ourselves?
     pub fn on_cpu(device: &Device) -> bool {
-        device.clone().inner() == Device::flex()
+        device.clone().inner() == host()
     }
 
-    pub(super) fn check(wanted: Wanted, name: &str) -> Result<(), DeviceError> {
+    pub(super) fn check(wanted: &Wanted, name: &str) -> Result<(), DeviceError> {
         match wanted {
-            Wanted::Cuda(index) => gpu(index, name),
-            Wanted::Cpu | Wanted::Auto => Ok(()),
+            Wanted::Cuda(indices) => {
+                indices.iter().try_for_each(|&index| gpu(index, name))?;
+                together(indices.len(), name)
+            }
+            Wanted::EveryCuda => {
+                gpu(0, name)?;
+                gpus(name).and_then(|count| together(count, name))
+            }
+            Wanted::Cpu(_) | Wanted::Auto => Ok(()),
         }
     }
 
+    fn gpu(index: usize, name: &str) -> Result<(), DeviceError> {
+        let count = gpus(name)?;
+        if index < count { Ok(()) } else { Err(DeviceError::NoSuchGpu { device: name.to_owned(), count }) }
+    }
+
     #[cfg(not(feature = "cuda"))]
-    fn gpu(_index: usize, name: &str) -> Result<(), DeviceError> {
+    fn gpus(name: &str) -> Result<usize, DeviceError> {
         Err(DeviceError::NotBuilt { device: name.to_owned(), feature: "cuda" })
     }
 
     /// Asks the driver itself, because the back end panics where there is none.
     #[cfg(feature = "cuda")]
-    fn gpu(index: usize, name: &str) -> Result<(), DeviceError> {
-        let count = super::driver::device_count().ok_or_else(|| DeviceError::NoDriver(name.to_owned()))?;
-        if index < count { Ok(()) } else { Err(DeviceError::NoSuchGpu { device: name.to_owned(), count }) }
+    fn gpus(name: &str) -> Result<usize, DeviceError> {
+        super::driver::device_count().ok_or_else(|| DeviceError::NoDriver(name.to_owned()))
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn together(_count: usize, name: &str) -> Result<(), DeviceError> {
+        gpus(name).map(drop)
+    }
+
+    /// The back end loads NCCL by this name when the first tensor moves between GPUs, and panics where it is not found.
+    #[cfg(feature = "cuda")]
+    fn together(count: usize, name: &str) -> Result<(), DeviceError> {
+        // SAFETY: NCCL's library runs nothing of ours when it is loaded.
+        if count < 2 || unsafe { libloading::Library::new("libnccl.so") }.is_ok() {
+            return Ok(());
+        }
+        Err(DeviceError::NoNccl(name.to_owned()))
     }
 }
 
@@ -162,14 +222,20 @@ mod tests {
     #[test]
     fn names_that_mean_something() {
         assert_eq!(parse("auto"), Ok(Wanted::Auto));
-        assert_eq!(parse("cpu"), Ok(Wanted::Cpu));
-        assert_eq!(parse("cuda"), Ok(Wanted::Cuda(0)));
-        assert_eq!(parse("cuda:3"), Ok(Wanted::Cuda(3)));
+        assert_eq!(parse("cpu"), Ok(Wanted::Cpu(1)));
+        assert_eq!(parse("cpu*3"), Ok(Wanted::Cpu(3)));
+        assert_eq!(parse("cuda"), Ok(Wanted::Cuda(vec![0])));
+        assert_eq!(parse("cuda:3"), Ok(Wanted::Cuda(vec![3])));
+        assert_eq!(parse("cuda:2,0"), Ok(Wanted::Cuda(vec![2, 0])));
+        assert_eq!(parse("cuda:all"), Ok(Wanted::EveryCuda));
     }
 
     #[test]
     fn names_that_mean_nothing() {
-        for name in ["", "gpu", "cuda:", "cuda:-1", "cuda:+1", "CPU", "cuda:x"] {
+        let names = [
+            "", "gpu", "cuda:", "cuda:-1", "cuda:+1", "CPU", "cuda:x", "cuda:0,", "cuda:1,1", "cpu*", "cpu*0", "cpu:0",
+        ];
+        for name in names {
             assert_eq!(parse(name), Err(DeviceError::Unknown(name.to_owned())), "{name}");
         }
     }
@@ -185,13 +251,15 @@ mod tests {
     fn the_cpu_is_always_there() {
         assert_eq!(available(&Runtime { device: "cpu".into(), ..Runtime::default() }), Ok(()));
         assert_eq!(available(&Runtime::default()), Ok(()));
-        assert!(resolve("cpu").is_ok());
+        assert_eq!(resolve("cpu").unwrap(), host());
+        assert_eq!(all("cpu*2").unwrap(), [host(), host()]);
     }
 
     #[cfg(all(feature = "compute", not(feature = "cuda")))]
     #[test]
     fn cuda_is_refused_where_it_was_not_built() {
-        let error = resolve("cuda:1").unwrap_err();
-        assert_eq!(error, DeviceError::NotBuilt { device: "cuda:1".into(), feature: "cuda" });
+        for device in ["cuda:1", "cuda:0,1", "cuda:all"] {
+            assert_eq!(all(device).unwrap_err(), DeviceError::NotBuilt { device: device.into(), feature: "cuda" });
+        }
     }
 }

@@ -8,7 +8,6 @@ mod conversation;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use burn::tensor::Device;
 use curricle_datasets::{Encoded, Processor, Row, RowsError, RowsView, records, rows};
 use serde_json::{Map, Value};
 
@@ -16,7 +15,7 @@ pub use self::conversation::Conversation;
 use crate::model::{Completion, GenerationConfig, ModelConfig, Queue, Qwen2_5Vl, Sampling, generate_with, weights};
 use crate::rl::rollout::Generator;
 use crate::rl::seed::{Purpose, derive};
-use crate::train::lanes::Lanes;
+use crate::train::lanes::{Copies, Lanes};
 
 /// Longest completion where neither the caller nor the folder says one.
 const MAX_NEW_TOKENS: usize = 512;
@@ -61,11 +60,10 @@ pub struct Wishes {
 /// A model that can be asked.
 #[derive(Debug)]
 pub struct Completer {
-    model: Qwen2_5Vl,
+    model: Copies<Qwen2_5Vl>,
     config: ModelConfig,
     processor: Processor,
     defaults: GenerationConfig,
-    device: Device,
     lanes: Lanes,
 }
 
@@ -75,13 +73,13 @@ impl Completer {
     /// # Errors
     /// Where the device is not there, or a file of the folder can't be read or does not fit the others.
     pub fn open(dir: &Path, device: &str, threads: usize) -> Result<Self, InferError> {
-        let device = crate::device::resolve(device).map_err(open_error)?;
+        let devices = crate::device::all(device).map_err(open_error)?;
         let config = ModelConfig::read(dir).map_err(open_error)?;
         let processor = Processor::open(dir).map_err(open_error)?;
         let defaults = GenerationConfig::read(dir).map_err(open_error)?;
-        let lanes = Lanes::new(threads, &device).map_err(open_error)?;
-        let model = weights::load(dir, &config, &device).map_err(open_error)?;
-        Ok(Self { model, config, processor, defaults, device, lanes })
+        let lanes = Lanes::new(threads, devices).map_err(open_error)?;
+        let model = weights::load(dir, &config, lanes.first().device).map_err(open_error)?;
+        Ok(Self { model: lanes.copies(model), config, processor, defaults, lanes })
     }
 
     /// How tokens will be chosen.
@@ -126,11 +124,11 @@ impl Completer {
         batch: usize,
         seed: u64,
     ) -> Result<Vec<Completion>, InferError> {
-        let encoded = self.lanes.map(rows, |row| self.encode(row, sampling.max_new_tokens));
+        let encoded = self.lanes.map(rows, |_, row| self.encode(row, sampling.max_new_tokens));
         let encoded = encoded.into_iter().collect::<Result<Vec<Encoded>, _>>()?;
         let seeds: Vec<u64> = (first..).take(rows.len()).map(|row| row_seed(seed, row)).collect();
-        let Self { model, config, lanes, device, .. } = self;
-        let generator = Generator { model, config, sampling, batch, lanes, device };
+        let Self { model, config, lanes, .. } = self;
+        let generator = Generator { model, config, sampling, batch, lanes };
         Ok(generator.complete(&encoded.iter().collect::<Vec<_>>(), &seeds))
     }
 
@@ -150,7 +148,8 @@ impl Completer {
         let seeds = [row_seed(seed, number)];
         let mut each = |_: usize, id: u32| said(id);
         let queue = Queue { prompts: &[&encoded], seeds: &seeds, sampling, slots: 1 };
-        let found = generate_with(&self.model, &self.config, queue, &self.device, &mut each);
+        let (model, device) = (self.model.first(), self.lanes.first().device);
+        let found = generate_with(model, &self.config, queue, device, &mut each);
         Ok(found.into_iter().next().unwrap_or_default())
     }
 

@@ -150,7 +150,8 @@ impl Bench {
             inputs,
             output_dir,
             work_dir,
-            runtime: Runtime { device: "cpu".to_owned(), ..runtime.clone() },
+            // A build for GPUs is tested on the CPU too.
+            runtime: Runtime { device: runtime.device.replace("auto", "cpu"), ..runtime.clone() },
         };
         let flag = Arc::new(AtomicBool::new(false));
         let mut events = Vec::new();

@@ -58,15 +58,15 @@ pub fn on_gpu() -> Vec<Case> {
 
 pub fn measure(case: &Case) -> Answer {
     let device = resolve(&case.device).unwrap();
-    let (config, lanes) = (case.size.config(), Lanes::new(case.threads, &device).unwrap());
+    let (config, lanes) = (case.size.config(), Lanes::new(case.threads, vec![device.clone()]).unwrap());
     let model = config.init(1, &device);
     let model = if case.dtype == "bf16" { Precision::Bf16.view(&model) } else { model };
+    let model = lanes.copies(model);
     let prompts = case.questions();
     let (prompts, seeds): (Vec<_>, Vec<u64>) = prompts.iter().zip(0..).unzip();
     let sampling = Sampling::greedy(case.new, Vec::new());
     let batch = prompts.len().div_ceil(lanes.count());
-    let generator =
-        Generator { model: &model, config: &config, sampling: &sampling, batch, lanes: &lanes, device: &device };
+    let generator = Generator { model: &model, config: &config, sampling: &sampling, batch, lanes: &lanes };
     let seconds = case.median(|| {
         let completions = generator.complete(&prompts, &seeds);
         assert!(completions.iter().all(|completion| completion.ids.len() == case.new));

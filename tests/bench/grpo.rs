@@ -63,7 +63,7 @@ pub fn on_gpu() -> Vec<Case> {
 
 pub fn measure(case: &Case) -> Answer {
     let device = resolve(&case.device).unwrap();
-    let (config, lanes) = (case.size.config(), Lanes::new(case.threads, &device).unwrap());
+    let (config, lanes) = (case.size.config(), Lanes::new(case.threads, vec![device.clone()]).unwrap());
     let mut params = Params {
         prompts: case.prompts.len(),
         group: case.group,
@@ -78,7 +78,7 @@ pub fn measure(case: &Case) -> Answer {
         params.rollout_batch = case.prompts.len() * case.group;
     }
     let model = config.init(1, &device);
-    let reference = params.precision.view(&model);
+    let reference = lanes.copies(params.precision.view(&model));
     let updater = Updater {
         params: &params,
         config: &config,
@@ -86,7 +86,6 @@ pub fn measure(case: &Case) -> Answer {
         pad: 0,
         seed: 1,
         lanes: &lanes,
-        device: &device,
         keep: Keep::All,
     };
     // As in a stage, no token that stands for an image may be drawn.
@@ -101,7 +100,7 @@ pub fn measure(case: &Case) -> Answer {
     });
     let (mut rollouts, mut passes, mut updates, mut steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for step in 0..case.warm + case.repeats {
-        let model = params.precision.view(&learner.as_ref().unwrap().model);
+        let model = lanes.copies(params.precision.view(&learner.as_ref().unwrap().model));
         let seeds: Vec<u64> = (0..asked.len()).map(|i| (step * asked.len() + i) as u64).collect();
         let mut samples = Vec::new();
         let rollout = seconds(|| {
@@ -111,7 +110,6 @@ pub fn measure(case: &Case) -> Answer {
                 sampling: &sampling,
                 batch: params.rollout_batch,
                 lanes: &lanes,
-                device: &device,
             };
             let completions = generator.complete(&asked, &seeds).into_iter().zip(&asked).enumerate();
             let join =

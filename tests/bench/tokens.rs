@@ -4,7 +4,6 @@ use curricle_datasets::bpe::{ProcessorFiles, TINY_IMAGES};
 use curricle_datasets::leak::Taken;
 use curricle_datasets::synth::{Entry, Spec, generate, task};
 use curricle_datasets::{Processor, Row};
-use curricle_stages::device::resolve;
 use curricle_stages::train::lanes::Lanes;
 
 use crate::case::{Answer, Case, Figure};
@@ -46,9 +45,9 @@ pub fn measure(case: &Case) -> Answer {
     });
     std::fs::write(case.folder.join("rows.jsonl"), lines.collect::<String>()).unwrap();
 
-    let lanes = Lanes::new(case.threads, &resolve("cpu").unwrap()).unwrap();
+    let lanes = Lanes::of_host(case.threads).unwrap();
     let text = |processor: &Processor| -> usize {
-        lanes.map(&rows, |row| processor.encode(&row.prompt).unwrap().len()).into_iter().sum()
+        lanes.map(&rows, |_, row| processor.encode(&row.prompt).unwrap().len()).into_iter().sum()
     };
     let open = || Processor::open(&folder).unwrap();
     let processor = open();
@@ -60,7 +59,7 @@ pub fn measure(case: &Case) -> Answer {
         processor
     };
     let chat = case.median_of(fresh, |processor| {
-        lanes.map(&rows, |row| processor.example(row).unwrap().ids.len()).into_iter().sum::<usize>()
+        lanes.map(&rows, |_, row| processor.example(row).unwrap().ids.len()).into_iter().sum::<usize>()
     });
     let rate = |seconds| case.rows as f64 / seconds;
     case.answer(vec![Figure::new("text", rate(alone), "rows/s"), Figure::new("chat", rate(chat), "rows/s")])

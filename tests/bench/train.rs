@@ -7,12 +7,13 @@ use curricle_stages::model::tape::Keep;
 use curricle_stages::model::{Batch, Padding};
 use curricle_stages::train::clip::global_norm;
 use curricle_stages::train::gradients::Gradients;
-use curricle_stages::train::lanes::Lanes;
+use curricle_stages::train::lanes::{Lanes, Seat};
 use curricle_stages::train::learn::Pass;
 use curricle_stages::train::logprob::{Entropies, Positions};
 use curricle_stages::train::loss::nll_sum;
 use curricle_stages::train::optimizer::{AdamW, AdamWConfig};
 use curricle_stages::train::precision::Precision;
+use curricle_stages::train::told::Told;
 
 use crate::case::{Answer, Case, Figure, Size};
 
@@ -87,7 +88,7 @@ pub fn growth() -> Vec<Case> {
 
 pub fn measure(case: &Case) -> Answer {
     let device = resolve(&case.device).unwrap();
-    let (config, lanes) = (case.size.config(), Lanes::new(case.threads, &device).unwrap());
+    let (config, lanes) = (case.size.config(), Lanes::new(case.threads, vec![device.clone()]).unwrap());
     let precision = if case.dtype == "bf16" { Precision::Bf16 } else { Precision::F32 };
     let rows = case.examples();
     let targets: usize = rows.iter().map(|row| row.ids.len() - 1).sum();
@@ -96,13 +97,13 @@ pub fn measure(case: &Case) -> Answer {
     let mut held = Some(config.init(1, &device));
     let mut step = || {
         let model = held.take().unwrap();
-        let view = precision.view(&model);
-        let backward = |piece: &[Encoded]| {
-            let rows: Vec<&Encoded> = piece.iter().collect();
-            let batch = Batch::new(&rows, Padding::Right, 0, &config, &device);
+        let view = lanes.copies(precision.view(&model));
+        let backward = |seat: Seat<'_>, piece: &[Encoded]| {
+            let (view, rows): (_, Vec<&Encoded>) = (view.at(seat), piece.iter().collect());
+            let batch = Batch::new(&rows, Padding::Right, 0, &config, seat.device);
             let positions = Positions::new(batch.width, rows.iter().map(|row| (&row.ids[..], &row.target[..], 0)));
             let pass = Pass {
-                model: &view,
+                model: view,
                 freeze: &[],
                 batch: &batch,
                 positions: &positions,
@@ -112,16 +113,13 @@ pub fn measure(case: &Case) -> Answer {
             };
             let (raw, nll) = pass.run(|scores| {
                 let sum = nll_sum(scores.logp_n);
-                (sum.clone() * (1.0 / targets as f64), f64::from(sum.inner().into_scalar::<f32>()))
+                (sum.clone() * (1.0 / targets as f64), Told::from(sum))
             });
-            (Gradients::take(&view, raw), nll)
+            (Gradients::take(view, raw), nll)
         };
-        let start = (Gradients::default(), 0.0);
-        let (gradients, nll) = lanes.fold(pieces.iter().copied(), backward, start, |(sum, nll), (more, more_nll)| {
-            (sum.plus(more), nll + more_nll)
-        });
-        let (gradients, norm) = global_norm(gradients, 1.0);
-        assert!(norm.is_finite() && nll.is_finite(), "norm {norm}, loss {nll}");
+        let (gradients, told) = lanes.sum(pieces.iter().copied(), backward).unwrap();
+        let (gradients, norm, nll) = global_norm(gradients, told, 1.0);
+        assert!(norm.is_finite() && nll.iter().flatten().all(|nll| nll.is_finite()), "norm {norm}, loss {nll:?}");
         drop(view);
         held = Some(adamw.step(model, gradients, 1e-5));
         device.sync().unwrap();

@@ -29,7 +29,7 @@ pub struct SamplingArgs {
     /// Seed of the draws.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    /// `auto`, `cpu`, `cuda`, `cuda:N`, or several GPUs: `cuda:0,1`, `cuda:all`.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: String,
     /// Threads on a CPU; 0: one per core.

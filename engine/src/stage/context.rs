@@ -16,7 +16,8 @@ use crate::recipe::Layout;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Runtime {
-    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    /// `auto` (the first GPU, or the CPU), `cpu`, `cuda`, `cuda:N`, or several GPUs that share each step: `cuda:0,1` or
+    /// `cuda:all`. `cpu*2` is the CPU in two shares, to try on it what two GPUs do.
     pub device: String,
     /// Worker threads; 0 takes every core.
     pub threads: usize,

@@ -99,23 +99,20 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
 
 /// Asks every row until its level is certain.
 fn ask(params: &Params, levels: &Levels, context: &mut StageContext<'_>) -> Result<Vec<Judged>, StageError> {
-    let device = crate::device::resolve(&context.runtime().device)
-        .map_err(|error| StageError::while_doing("finding the device", error))?;
+    let lanes = Lanes::of(context.runtime())?;
+    let device = lanes.first().device;
     let (model_dir, data) = (&context.input("model")?.path, context.input("data")?);
     let reading = |error: &dyn std::fmt::Display| StageError::while_doing("reading the model", error);
     let config = ModelConfig::read(model_dir).map_err(|error| reading(&error))?;
-    params.precision.check(&device)?;
-    let model = weights::load(model_dir, &config, &device).map_err(|error| reading(&error))?;
-    let model = params.precision.view(&model);
+    params.precision.check(device)?;
+    let model = weights::load(model_dir, &config, device).map_err(|error| reading(&error))?;
+    let model = lanes.copies(params.precision.view(&model));
     let instruction = params.instruction.as_ref().map(Instruction::text);
     let questions = Arc::new(Questions::open(data, model_dir, &config, params.max_new_tokens, instruction)?);
     let Params { temperature, top_p, top_k, max_new_tokens, .. } = *params;
     let sampling = questions.sampling(&config, Draws { temperature, top_p, top_k, max_new_tokens });
-    let lanes = Lanes::new(context.runtime().threads, &device)
-        .map_err(|error| StageError::while_doing("starting threads", error))?;
     let batch = params.batch;
-    let generator =
-        Generator { model: &model, config: &config, sampling: &sampling, batch, lanes: &lanes, device: &device };
+    let generator = Generator { model: &model, config: &config, sampling: &sampling, batch, lanes: &lanes };
 
     let total = questions.rows().len();
     let mut found = read(context.work_dir(), total, levels, params.tries);

@@ -15,7 +15,7 @@ use crate::kinds::embed::{Params, Pool};
 use crate::model::{Batch, ModelConfig, Padding, Qwen2_5Vl, weights};
 use crate::prompt::Instruction;
 use crate::train::ahead::Ahead;
-use crate::train::lanes::Lanes;
+use crate::train::lanes::{Copies, Lanes, Seat};
 
 /// Vectors so far, one after the other.
 const SO_FAR: &str = "vectors.f32";
@@ -26,22 +26,21 @@ const SO_FAR: &str = "vectors.f32";
 /// Where inputs can't be read or outputs not written; [`StageError::Interrupted`] when asked to stop.
 pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
     let failed = |error: fs::FsError| StageError::Failed(error.to_string());
-    let device = crate::device::resolve(&context.runtime().device)
-        .map_err(|error| StageError::while_doing("finding the device", error))?;
+    let lanes = Lanes::of(context.runtime())?;
+    let device = lanes.first().device;
     let model_dir = &context.input("model")?.path;
     let reading = |error: &dyn std::fmt::Display| StageError::while_doing("reading the model", error);
     let config = ModelConfig::read(model_dir).map_err(|error| reading(&error))?;
     let processor = Processor::open(model_dir).map_err(|error| reading(&error))?;
-    params.precision.check(&device)?;
-    let model = weights::load(model_dir, &config, &device).map_err(|error| reading(&error))?;
+    params.precision.check(device)?;
+    let model = weights::load(model_dir, &config, device).map_err(|error| reading(&error))?;
     let pad = processor.special().pad;
-    let reader = Reader { model: params.precision.view(&model), config, pad, pool: params.pool, device };
+    let model = lanes.copies(params.precision.view(&model));
+    let reader = Reader { model, config, pad, pool: params.pool };
     let rows = inputs::rows(context.input("data")?)?;
     let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
     let rows = inputs::instructed(rows, params.instruction.as_ref().map(Instruction::text));
     let (total, batch) = (rows.len(), params.batch);
-    let lanes = Lanes::new(context.runtime().threads, &reader.device)
-        .map_err(|error| StageError::while_doing("starting threads", error))?;
 
     let (width, so_far) = (reader.config.text.hidden_size, context.work_dir().join(SO_FAR));
     let mut done = whole(&so_far, width, batch)?;
@@ -61,7 +60,7 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
             return Err(StageError::Interrupted { step: first });
         }
         let chunks = (first..total.min(first + wave)).step_by(batch);
-        let read = |row: usize| ahead.take((row - before) / batch).map(|rows| reader.read(&rows));
+        let read = |seat: Seat<'_>, row: usize| ahead.take((row - before) / batch).map(|rows| reader.read(seat, &rows));
         let found = lanes.map(chunks, read);
         for vectors in found {
             let vectors = vectors?;
@@ -88,21 +87,20 @@ fn whole(so_far: &Path, width: usize, batch: usize) -> Result<usize, StageError>
 
 /// A model that reads.
 struct Reader {
-    model: Qwen2_5Vl,
+    model: Copies<Qwen2_5Vl>,
     config: ModelConfig,
     /// Fills up short rows of a batch.
     pad: u32,
     pool: Pool,
-    device: Device,
 }
 
 impl Reader {
     /// One vector per row, one after the other.
-    fn read(&self, rows: &[Encoded]) -> Vec<f32> {
+    fn read(&self, seat: Seat<'_>, rows: &[Encoded]) -> Vec<f32> {
         let rows: Vec<&Encoded> = rows.iter().collect();
-        let batch = Batch::new(&rows, Padding::Right, self.pad, &self.config, &self.device);
-        let h_btd = self.model.hidden(&batch).cast(DType::F32);
-        let weights_btt = self.weights(&batch);
+        let batch = Batch::new(&rows, Padding::Right, self.pad, &self.config, seat.device);
+        let h_btd = self.model.at(seat).hidden(&batch).cast(DType::F32);
+        let weights_btt = self.weights(&batch, seat.device);
         let [b, _, d] = h_btd.dims();
         let pooled: Tensor<3> = weights_btt.matmul(h_btd);
         let pooled = pooled.reshape([b, d]);
@@ -110,7 +108,7 @@ impl Reader {
     }
 
     /// How much each token counts for its row, `[B, 1, T]`.
-    fn weights(&self, batch: &Batch) -> Tensor<3> {
+    fn weights(&self, batch: &Batch, device: &Device) -> Tensor<3> {
         let mut weights = vec![0.0_f32; batch.rows * batch.width];
         for row in 0..batch.rows {
             let length = batch.length(row);
@@ -120,7 +118,7 @@ impl Reader {
                 Pool::Last => tokens[length - 1] = 1.0,
             }
         }
-        Tensor::from_data(TensorData::new(weights, [batch.rows, 1, batch.width]), &self.device)
+        Tensor::from_data(TensorData::new(weights, [batch.rows, 1, batch.width]), device)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
 use curricle_datasets::shuffle::Order;
 use curricle_datasets::{Encoded, Processor, Row};
 use curricle_engine::stage::StageError;
@@ -34,8 +33,6 @@ pub struct Questioned<'a> {
     pub precision: Precision,
     /// Root of what is drawn at random.
     pub seed: u64,
-    /// Where it lies.
-    pub device: &'a Device,
 }
 
 /// Questions that a model is asked again and again.
@@ -47,7 +44,6 @@ pub struct Asker {
     samples: usize,
     precision: Precision,
     seed: u64,
-    device: Device,
 }
 
 impl Asker {
@@ -78,7 +74,7 @@ impl Asker {
     }
 
     fn new(rows: Vec<Row>, samples: usize, max: usize, with: Questioned<'_>) -> Result<Self, StageError> {
-        let Questioned { folder, tokens, config, instruction, precision, seed, device } = with;
+        let Questioned { folder, tokens, config, instruction, precision, seed } = with;
         let opened = Processor::open(folder).and_then(|processor| processor.with_added_tokens(tokens));
         let processor = opened.map_err(|error| StageError::while_doing("opening the tokenizer", error))?;
         let rows = crate::inputs::instructed(rows, instruction);
@@ -90,7 +86,6 @@ impl Asker {
             samples,
             precision,
             seed,
-            device: device.clone(),
         })
     }
 
@@ -99,14 +94,14 @@ impl Asker {
     /// # Errors
     /// Where an image can't be read, or a prompt leaves no room for an answer.
     pub fn ask(&self, model: &Qwen2_5Vl, lanes: &Lanes) -> Result<Vec<bool>, StageError> {
-        let Self { questions, config, samples, seed, device, .. } = self;
+        let Self { questions, config, samples, seed, .. } = self;
         let rows = 0..questions.rows().len();
         let encoded = rows.clone().map(|row| questions.encode(row)).collect::<Result<Vec<Encoded>, _>>()?;
         let asked: Vec<(usize, u64)> = rows.flat_map(|row| (0..*samples as u64).map(move |at| (row, at))).collect();
         let prompts: Vec<&Encoded> = asked.iter().map(|&(row, _)| &encoded[row]).collect();
         let seeds: Vec<u64> = asked.iter().map(|&(row, at)| derive(*seed, Purpose::Watch, &[row as u64, at])).collect();
-        let (model, sampling) = (self.precision.view(model), questions.sampling(config, self.draws));
-        let generator = Generator { model: &model, config, sampling: &sampling, batch: BATCH, lanes, device };
+        let (model, sampling) = (lanes.copies(self.precision.view(model)), questions.sampling(config, self.draws));
+        let generator = Generator { model: &model, config, sampling: &sampling, batch: BATCH, lanes };
         let completions = generator.complete(&prompts, &seeds);
         let right = asked.iter().zip(&completions).map(|(&(row, _), completion)| {
             let text = questions.decode(&completion.ids);

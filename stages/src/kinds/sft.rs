@@ -367,8 +367,7 @@ mod run {
     pub(super) fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
         let failed = |error: &dyn std::fmt::Display| StageError::Failed(error.to_string());
         let runtime = context.runtime().clone();
-        let device = crate::device::resolve(&runtime.device).map_err(|error| failed(&error))?;
-        let lanes = Lanes::new(runtime.threads, &device).map_err(|error| failed(&error))?;
+        let lanes = Lanes::of(&runtime)?;
         let folder = &context.input("model")?.path;
         let config = ModelConfig::read(folder).map_err(|error| failed(&error))?;
         let processor = start::processor(folder, &params.add_tokens)?;
@@ -411,7 +410,7 @@ mod run {
             precision: params.precision,
             seed: context.seed(),
         };
-        let Start { model, config, end } = Start::open(folder, change, &device)?;
+        let Start { model, config, end } = Start::open(folder, change, lanes.first().device)?;
         let with = Questioned {
             folder,
             tokens: &params.add_tokens,
@@ -419,7 +418,6 @@ mod run {
             instruction: params.instruction.as_ref().map(Instruction::text),
             precision: params.precision,
             seed: context.seed(),
-            device: &device,
         };
         let guard = guard(params, context, with)?;
         let (output, end) = (context.output("model")?, Arc::new(end));
@@ -449,7 +447,6 @@ mod run {
             precision: params.precision,
             keep: Keep::when(runtime.gradient_checkpointing),
             seed: context.seed(),
-            device,
             lanes,
             threads: runtime.threads,
             checkpoints: Checkpoints::below(context.work_dir()),

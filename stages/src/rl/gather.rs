@@ -21,6 +21,7 @@ use super::step::Trainer;
 use crate::kinds::grpo::Params;
 use crate::model::{Completion, Qwen2_5Vl};
 use crate::train::ahead::Ahead;
+use crate::train::lanes::Copies;
 
 /// The completions of a step, whole groups one after the other.
 #[derive(Default)]
@@ -75,11 +76,11 @@ impl Trainer {
         Ok(Prompts { ahead: Some(self.questions.ahead(self.threads, rows)?), next: 0 })
     }
 
-    /// Asks the prompts of step number `step`; `model` is a view of the one that learns.
+    /// Asks the prompts of step number `step`; `model` are views of the one that learns.
     pub(super) fn gather(
         &self,
         step: usize,
-        model: &Qwen2_5Vl,
+        model: &Copies<Qwen2_5Vl>,
         history: &mut History,
         known: &mut Prompts,
     ) -> Result<Gathered, StageError> {
@@ -124,7 +125,7 @@ impl Trainer {
     fn ask(
         &self,
         step: usize,
-        model: &Qwen2_5Vl,
+        model: &Copies<Qwen2_5Vl>,
         (rows, encoded): (&[usize], &[Encoded]),
         all: &mut Gathered,
     ) -> Result<(), StageError> {
@@ -136,9 +137,8 @@ impl Trainer {
         };
         let seeds: Vec<u64> = (0..asked.len()).map(seed).collect();
         let sampling = self.questions.sampling(&self.config, self.draws());
-        let Self { config, lanes, device, .. } = self;
-        let generator =
-            Generator { model, config, sampling: &sampling, batch: self.params.rollout_batch, lanes, device };
+        let Self { config, lanes, .. } = self;
+        let generator = Generator { model, config, sampling: &sampling, batch: self.params.rollout_batch, lanes };
         let completions = generator.complete(&asked, &seeds);
         let join = |(i, completion): (usize, &Completion)| {
             Sample::new(rows[i / group], asked[i], completion, self.questions.decode(&completion.ids))

@@ -1,15 +1,14 @@
 //! Prompts × group → completions, on every lane at once. Refuses to know rewards.
 //!
-//! Each completion has a seed of its own, made from (stage, step, prompt, sample), and prompts are cut into queues by
-//! their number alone; so the number of lanes changes the time and not one token.
+//! Each completion has a seed of its own, made from (stage, step, prompt, sample), and on a CPU prompts are cut into queues
+//! by their number alone; so the number of lanes changes the time and not one token. A GPU has one queue.
 
 use std::ops::ControlFlow;
 
-use burn::tensor::Device;
 use curricle_datasets::Encoded;
 
 use crate::model::{Completion, ModelConfig, Queue, Qwen2_5Vl, Sampling, generate_with};
-use crate::train::lanes::Lanes;
+use crate::train::lanes::{Copies, Lanes, Seat};
 
 /// Most queues on a CPU: enough for its lanes, and few, because a queue's last rows leave its slots empty.
 const QUEUES: usize = 32;
@@ -17,18 +16,16 @@ const QUEUES: usize = 32;
 /// A plain (not tracked) model, ready to complete.
 #[derive(Clone, Copy)]
 pub struct Generator<'a> {
-    /// The model.
-    pub model: &'a Qwen2_5Vl,
+    /// The model, on every device.
+    pub model: &'a Copies<Qwen2_5Vl>,
     /// Its sizes.
     pub config: &'a ModelConfig,
     /// How tokens are drawn.
     pub sampling: &'a Sampling,
     /// Completions written at the same time.
     pub batch: usize,
-    /// Threads.
+    /// Devices and threads.
     pub lanes: &'a Lanes,
-    /// Where the model lies.
-    pub device: &'a Device,
 }
 
 impl Generator<'_> {
@@ -38,18 +35,22 @@ impl Generator<'_> {
     /// Where there are not as many seeds as prompts.
     pub fn complete(&self, prompts: &[&Encoded], seeds: &[u64]) -> Vec<Completion> {
         assert_eq!(prompts.len(), seeds.len(), "one seed per prompt");
-        let Self { model, config, sampling, device, batch: slots, .. } = *self;
-        let queues = if crate::device::on_cpu(device) { QUEUES } else { 1 };
-        let each = prompts.len().div_ceil(queues).max(slots);
+        let Self { model, config, sampling, batch: slots, lanes } = *self;
+        let (devices, on_cpu) = (lanes.devices().len(), crate::device::on_cpu(lanes.first().device));
+        let each =
+            if on_cpu { prompts.len().div_ceil(QUEUES).max(slots) } else { prompts.len().div_ceil(devices).max(1) };
         let jobs = prompts.chunks(each).zip(seeds.chunks(each));
-        let work = |(prompts, seeds): (&[&Encoded], &[u64])| {
+        let work = |seat: Seat<'_>, (prompts, seeds): (&[&Encoded], &[u64])| {
             let queue = Queue { prompts, seeds, sampling, slots };
-            generate_with(model, config, queue, device, &mut |_, _| ControlFlow::Continue(()))
+            generate_with(model.at(seat), config, queue, seat.device, &mut |_, _| ControlFlow::Continue(()))
         };
         // What no lane can share is shared within each product; both give the same tokens.
-        let together = crate::device::on_cpu(device) && prompts.len() <= each;
-        let completions: Vec<_> =
-            if together { self.lanes.together(|| jobs.map(work).collect()) } else { self.lanes.map(jobs, work) };
+        let together = on_cpu && prompts.len() <= each;
+        let completions: Vec<_> = if together {
+            lanes.together(|| jobs.map(|job| work(lanes.first(), job)).collect())
+        } else {
+            lanes.map(jobs, work)
+        };
         completions.into_iter().flatten().collect()
     }
 }

@@ -35,8 +35,8 @@ use crate::train::start::{Change, Start};
 /// # Errors
 /// Where inputs can't be read or outputs not written; [`StageError::Interrupted`] after a checkpoint when asked to stop.
 pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageError> {
-    let device = crate::device::resolve(&context.runtime().device)
-        .map_err(|error| StageError::while_doing("finding the device", error))?;
+    let lanes = Lanes::of(context.runtime())?;
+    let device = lanes.first().device;
     let (model_dir, data) = (&context.input("model")?.path, context.input("data")?);
     let change = Change {
         lora: params.lora.as_ref(),
@@ -45,7 +45,7 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
         precision: params.precision,
         seed: context.seed(),
     };
-    let Start { model: start, config, end } = Start::open(model_dir, change, &device)?;
+    let Start { model: start, config, end } = Start::open(model_dir, change, device)?;
     let instruction = params.instruction.as_ref().map(Instruction::text);
     let questions = Questions::open(data, model_dir, &config, params.max_new_tokens, instruction)?;
     let mut guard = Guard::default().with_rules(params.health);
@@ -58,21 +58,18 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
             instruction,
             precision: params.precision,
             seed: context.seed(),
-            device: &device,
         };
         guard = guard.with_watch(watch, Asker::of_images(crate::inputs::rows(input)?, &watch, with)?);
     }
     let trainer = Trainer {
         params: params.clone(),
         seed: context.seed(),
-        reference: reference(params, context, &start, &config, &device)?,
-        lanes: Lanes::new(context.runtime().threads, &device)
-            .map_err(|error| StageError::while_doing("starting threads", error))?,
+        reference: reference(params, context, &start, &config, device)?.map(|reference| lanes.copies(reference)),
+        lanes,
         threads: context.runtime().threads,
         config,
         program: context.optional("program").map(|program| program.path.clone()),
         questions: Arc::new(questions),
-        device,
         keep: Keep::when(context.runtime().gradient_checkpointing),
     };
     let folders = Folders {

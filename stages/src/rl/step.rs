@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::tensor::Device;
 use curricle_datasets::Encoded;
 use curricle_engine::stage::StageError;
 
@@ -23,7 +22,7 @@ use super::update::{Chosen, Learner, Report, Updater};
 use crate::kinds::grpo::Params;
 use crate::model::tape::Keep;
 use crate::model::{Completion, ModelConfig, Qwen2_5Vl};
-use crate::train::lanes::Lanes;
+use crate::train::lanes::{Copies, Lanes};
 use crate::train::schedule::Schedule;
 
 /// What does not change during a stage.
@@ -38,14 +37,12 @@ pub struct Trainer {
     pub questions: Arc<Questions>,
     /// The program behind the reward `command`, if that is asked for.
     pub program: Option<PathBuf>,
-    /// A view of what the KL term pulls towards, if it is on.
-    pub reference: Option<Qwen2_5Vl>,
-    /// Threads.
+    /// Views of what the KL term pulls towards, if it is on.
+    pub reference: Option<Copies<Qwen2_5Vl>>,
+    /// Devices and threads.
     pub lanes: Lanes,
     /// Threads that encode rows; 0: one per core.
     pub threads: usize,
-    /// Where the model lies.
-    pub device: Device,
     /// What a forward pass keeps for its backward pass.
     pub keep: Keep,
 }
@@ -89,7 +86,7 @@ impl Trainer {
         known: &mut Prompts,
     ) -> Result<(Learner, Step), StageError> {
         let started = Instant::now();
-        let view = self.params.precision.view(&learner.model);
+        let view = self.lanes.copies(self.params.precision.view(&learner.model));
         let gathered = self.gather(step, &view, &mut memory.history, known)?; //    y ~ π_old(· | x), eq. 1
         let Gathered { samples, scores, rounds, waited, .. } = gathered;
         let penalties = self.penalties(&view, &samples); //                          KL in the reward
@@ -157,7 +154,7 @@ impl Trainer {
     }
 
     /// KL estimate of each whole sample, where it counts in the reward.
-    fn penalties(&self, model: &Qwen2_5Vl, samples: &[Sample]) -> Option<Vec<f64>> {
+    fn penalties(&self, model: &Copies<Qwen2_5Vl>, samples: &[Sample]) -> Option<Vec<f64>> {
         let reference = self.reference.as_ref().filter(|_| self.params.kl.place == Place::Reward)?;
         let sequences: Vec<&Encoded> = samples.iter().map(|sample| &sample.sequence).collect();
         let updater = self.updater();
@@ -201,7 +198,7 @@ impl Trainer {
     /// Fills the buffer with the fresh samples, and gives them the log-probabilities that it needs anyhow.
     fn keep_for_replay(
         &self,
-        model: &Qwen2_5Vl,
+        model: &Copies<Qwen2_5Vl>,
         selection: &Selection,
         samples: &[Sample],
         chosen: &mut [Chosen<'_>],
@@ -242,7 +239,6 @@ impl Trainer {
             pad: self.questions.pad(),
             seed: self.seed,
             lanes: &self.lanes,
-            device: &self.device,
             keep: self.keep,
         }
     }

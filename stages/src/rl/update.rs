@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! reference, old log-probabilities (forward only, where needed)
-//! for each pass, for each mini-batch:  micro-batches ──lanes: loss, backward──▶ sum ──clip──▶ AdamW
+//! for each pass, for each mini-batch:  micro-batches ──lanes: loss, backward──▶ sum ──clip, the one read──▶ AdamW
 //! ```
 //!
 //! Log-probabilities are those of the distribution that was sampled from, so logits are divided by the temperature. With
@@ -24,10 +24,11 @@ use crate::model::tape::Keep;
 use crate::model::{Batch, ModelConfig, Noise, Padding, Qwen2_5Vl};
 use crate::train::clip::global_norm;
 use crate::train::gradients::Gradients;
-use crate::train::lanes::Lanes;
+use crate::train::lanes::{Copies, Lanes, Seat, Summand};
 use crate::train::learn::Pass;
 use crate::train::logprob::{Entropies, Positions, Scores, tempered};
 use crate::train::optimizer::AdamW;
+use crate::train::told::Told;
 
 /// The model that learns, and its optimizer.
 pub struct Learner {
@@ -57,16 +58,14 @@ pub struct Updater<'a> {
     pub params: &'a Params,
     /// Sizes of the model.
     pub config: &'a ModelConfig,
-    /// A view of what the KL term pulls towards, if it is on.
-    pub reference: Option<&'a Qwen2_5Vl>,
+    /// Views of what the KL term pulls towards, if it is on.
+    pub reference: Option<&'a Copies<Qwen2_5Vl>>,
     /// The token that fills up.
     pub pad: u32,
     /// Root of the stage's randomness.
     pub seed: u64,
-    /// Threads.
+    /// Devices and threads; the model and its optimizer are on the first device.
     pub lanes: &'a Lanes,
-    /// Where the model lies.
-    pub device: &'a Device,
     /// What a forward pass keeps for its backward pass.
     pub keep: Keep,
 }
@@ -109,7 +108,8 @@ impl Updater<'_> {
         let (updates, epochs) = (self.params.updates.min(samples.len()), self.params.epochs);
         let moves = updates * epochs > 1 || samples.iter().any(|sample| sample.old.is_some());
         let unknown = samples.iter().any(|sample| sample.old.is_none());
-        let old = (moves && unknown).then(|| self.logprobs(&self.params.precision.view(&learner.model), samples));
+        let view = || self.lanes.copies(self.params.precision.view(&learner.model));
+        let old = (moves && unknown).then(|| self.logprobs(&view(), samples));
         let prepared: Vec<Prepared<'_>> = samples
             .iter()
             .enumerate()
@@ -146,8 +146,11 @@ impl Updater<'_> {
         let Params { epochs, updates, entropy, .. } = self.params;
         let [step, epoch, update] = place;
         let terms = self.params.terms(learner.entropy.coef(entropy, (step * epochs + epoch) * updates + update));
-        let (gradients, mut report) = self.gradients(place, &self.params.precision.view(&learner.model), batch, &terms);
-        let (gradients, norm) = global_norm(gradients, self.params.max_grad_norm);
+        let view = self.lanes.copies(self.params.precision.view(&learner.model));
+        let (gradients, told) = self.gradients(place, &view, batch, &terms);
+        drop(view);
+        let (gradients, norm, told) = global_norm(gradients, told, self.params.max_grad_norm);
+        let mut report = Report::told(&told);
         (report.grad_norm, report.entropy_coef, report.taken) = (norm, terms.entropy_coef, 1);
         if !norm.is_finite() || !report.loss.is_finite() {
             return (learner, Report { not_finite: 1, ..Report::default() });
@@ -161,10 +164,10 @@ impl Updater<'_> {
     fn gradients(
         &self,
         place: [usize; 3],
-        model: &Qwen2_5Vl,
+        model: &Copies<Qwen2_5Vl>,
         mut batch: Vec<&Prepared<'_>>,
         terms: &Terms,
-    ) -> (Gradients, Report) {
+    ) -> (Gradients, Told) {
         batch.sort_by_key(|prepared| prepared.sample.sequence.ids.len());
         let lengths: Vec<usize> = batch.iter().map(|prepared| prepared.sample.tokens).collect();
         let weights = token_weights(self.params.mean, &lengths, self.params.max_new_tokens);
@@ -172,33 +175,33 @@ impl Updater<'_> {
         let size = self.params.micro_batch;
         let jobs = batch.chunks(size).zip(weights.chunks(size)).enumerate();
         let [step, epoch, update] = place.map(|number| number as u64);
-        let noisy = |micro| model.clone().with_noise(Some(Noise::new(self.seed, &[step, epoch, update, micro])));
-        self.lanes.fold(
-            jobs,
-            |(index, (micro, weights))| self.backward(&noisy(index as u64), micro, weights, share, terms),
-            (Gradients::default(), Report::default()),
-            |(sum, report), (gradients, more)| (sum.plus(gradients), report.plus(more)),
-        )
+        let work = |seat: Seat<'_>, (index, (micro, weights)): (usize, (&[&Prepared<'_>], &[f32]))| {
+            let noise = Noise::new(self.seed, &[step, epoch, update, index as u64]);
+            let model = model.at(seat).clone().with_noise(Some(noise));
+            self.backward((&model, seat.device), micro, weights, share, terms)
+        };
+        self.lanes.sum(jobs, work).unwrap_or_default()
     }
 
     /// Gradients and numbers of a micro-batch.
     fn backward(
         &self,
-        model: &Qwen2_5Vl,
+        (model, device): (&Qwen2_5Vl, &Device),
         micro: &[&Prepared<'_>],
         weights: &[f32],
         share: f64,
         terms: &Terms,
-    ) -> (Gradients, Report) {
+    ) -> (Gradients, Told) {
         let sequences: Vec<&Encoded> = micro.iter().map(|prepared| prepared.sample.sequence).collect();
-        let (batch, positions) = self.batch(&sequences);
+        let (batch, positions) = self.batch(&sequences, device);
+        let tensor = |values: Vec<f32>| Tensor::<1>::from_data(TensorData::from(&values[..]), device);
         let repeated = |value: &dyn Fn(usize) -> f32| {
             let each = micro.iter().enumerate();
-            self.tensor(each.flat_map(|(i, prepared)| vec![value(i); prepared.sample.tokens]).collect())
+            tensor(each.flat_map(|(i, prepared)| vec![value(i); prepared.sample.tokens]).collect())
         };
         let joined = |rows: &dyn Fn(&Prepared<'_>) -> Option<Vec<f32>>| {
             let rows: Option<Vec<_>> = micro.iter().map(|prepared| rows(prepared)).collect();
-            rows.map(|rows| self.tensor(rows.concat()))
+            rows.map(|rows| tensor(rows.concat()))
         };
         let learned = terms.entropy_coef != 0.0 && terms.entropy == EntropyKind::Full;
         let pass = Pass {
@@ -210,7 +213,7 @@ impl Updater<'_> {
             entropies: if learned { Entropies::Learned } else { Entropies::Measured },
             keep: self.keep,
         };
-        let (raw, report) = pass.run(|Scores { logp_n, entropy_n }| {
+        let (raw, told) = pass.run(|Scores { logp_n, entropy_n }| {
             let tokens = Tokens {
                 logp_n,
                 entropy_n,
@@ -221,59 +224,60 @@ impl Updater<'_> {
                 lengths: micro.iter().map(|prepared| prepared.sample.tokens).collect(),
                 share,
             };
-            let Loss { loss, clipped, kl, entropy, ratios } = tokens.loss(terms);
-            let number = |tensor: Tensor<1>| f64::from(tensor.into_scalar::<f32>());
-            let report = Report {
-                loss: number(loss.clone()),
-                clipped: number(clipped),
-                kl: kl.map_or(0.0, number),
-                entropy: number(entropy),
-                ratios: ratios.unwrap_or_default(),
-                ..Report::default()
-            };
-            (loss, report)
+            let Loss { loss, clipped, kl, entropy, ratios_3n } = tokens.loss(terms);
+            let kl = kl.unwrap_or_else(|| clipped.zeros_like());
+            let values = [loss.clone().detach(), clipped, kl, entropy].into_iter();
+            let values = values.chain(ratios_3n.map(|ratios_3n| ratios_3n.flatten(0, 1)));
+            (loss, Told::from(Tensor::cat(values.collect(), 0)))
         });
-        (Gradients::take(model, raw), report)
+        (Gradients::take(model, raw), told)
     }
 
-    /// Log-probabilities of the completions under a plain model, on the host, in the order of the samples.
-    pub fn logprobs_of(&self, model: &Qwen2_5Vl, sequences: &[&Encoded]) -> Vec<Vec<f32>> {
-        let work = |micro: &[&Encoded]| {
-            let (batch, positions) = self.batch(micro);
+    /// Log-probabilities of the completions under plain models, on the host, in the order of the samples.
+    pub fn logprobs_of(&self, model: &Copies<Qwen2_5Vl>, sequences: &[&Encoded]) -> Vec<Vec<f32>> {
+        let work = |seat: Seat<'_>, micro: &[&Encoded]| {
+            let (model, (batch, positions)) = (model.at(seat), self.batch(micro, seat.device));
             let states_nd = positions.states(model.hidden(&batch).flatten(0, 1));
             let head = |h_nd| tempered(model.logits_of(h_nd), self.params.temperature);
             let logp_n = positions.logprobs(&states_nd, model.text().vocabulary(), head);
-            let values: Vec<f32> = logp_n.into_data().iter::<f32>().collect();
-            let mut rest = values.as_slice();
-            let mut take = |count| {
-                let (row, after) = rest.split_at(count);
-                rest = after;
-                row.to_vec()
-            };
-            positions.per_row().iter().map(|count| take(*count)).collect::<Vec<_>>()
+            (Told::from(logp_n).to_device(self.lanes.first().device), positions.per_row().to_vec())
         };
-        self.lanes.map(sequences.chunks(self.params.micro_batch), work).into_iter().flatten().collect()
+        let micros = self.lanes.map(sequences.chunks(self.params.micro_batch), work);
+        let (told, counts): (Vec<Told>, Vec<Vec<usize>>) = micros.into_iter().unzip();
+        let values = told.into_iter().fold(Told::default(), Told::plus).read().concat();
+        let mut rest = values.as_slice();
+        let mut take = |count| {
+            let (row, after) = rest.split_at(count);
+            rest = after;
+            row.to_vec()
+        };
+        counts.concat().into_iter().map(&mut take).collect()
     }
 
-    fn logprobs(&self, model: &Qwen2_5Vl, samples: &[Chosen<'_>]) -> Vec<Vec<f32>> {
+    fn logprobs(&self, model: &Copies<Qwen2_5Vl>, samples: &[Chosen<'_>]) -> Vec<Vec<f32>> {
         self.logprobs_of(model, &samples.iter().map(|sample| sample.sequence).collect::<Vec<_>>())
     }
 
     /// Sequences as a batch, and where the completions' tokens are in it.
-    fn batch(&self, sequences: &[&Encoded]) -> (Batch, Positions) {
-        let batch = Batch::new(sequences, Padding::Right, self.pad, self.config, self.device);
+    fn batch(&self, sequences: &[&Encoded], device: &Device) -> (Batch, Positions) {
+        let batch = Batch::new(sequences, Padding::Right, self.pad, self.config, device);
         let rows = sequences.iter().map(|sequence| (&sequence.ids[..], &sequence.target[..], 0));
         let positions = Positions::new(batch.width, rows);
         (batch, positions)
     }
-
-    fn tensor(&self, values: Vec<f32>) -> Tensor<1> {
-        let count = values.len();
-        Tensor::from_data(TensorData::new(values, [count]), self.device)
-    }
 }
 
 impl Report {
+    /// Of what the micro-batches of an optimizer step told: loss, clipped share, KL and entropy, then the ratios' tokens.
+    fn told(micros: &[Vec<f32>]) -> Self {
+        let of = |values: &Vec<f32>| {
+            let (numbers, ratios) = values.split_at(4);
+            let [loss, clipped, kl, entropy] = [0, 1, 2, 3].map(|at| f64::from(numbers[at]));
+            Self { loss, clipped, kl, entropy, ratios: Ratios::of(ratios), ..Self::default() }
+        };
+        micros.iter().map(of).fold(Self::default(), Self::plus)
+    }
+
     fn plus(self, other: Self) -> Self {
         Self {
             loss: self.loss + other.loss,

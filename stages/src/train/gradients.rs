@@ -5,7 +5,9 @@ use std::fmt;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
+
+use super::lanes::Summand;
 
 /// Fields from the root of a module to where a visitor stands.
 #[derive(Debug, Default)]
@@ -46,9 +48,16 @@ impl Gradients {
         Self(take.out)
     }
 
-    /// Adds the gradients of another pass, parameter by parameter. Empty gradients are zero.
+    /// Multiplies every gradient.
     #[must_use]
-    pub fn plus(mut self, other: Self) -> Self {
+    pub fn times(self, factor: f64) -> Self {
+        Self(self.0.into_iter().map(|grad| grad.map(|grad| grad * factor)).collect())
+    }
+}
+
+impl Summand for Gradients {
+    /// Parameter by parameter. Empty gradients are zero.
+    fn plus(mut self, other: Self) -> Self {
         if self.0.is_empty() {
             return other;
         }
@@ -61,10 +70,8 @@ impl Gradients {
         self
     }
 
-    /// Multiplies every gradient.
-    #[must_use]
-    pub fn times(self, factor: f64) -> Self {
-        Self(self.0.into_iter().map(|grad| grad.map(|grad| grad * factor)).collect())
+    fn to_device(self, device: &Device) -> Self {
+        Self(self.0.into_iter().map(|grad| grad.map(|grad| grad.to_device(device))).collect())
     }
 }
 

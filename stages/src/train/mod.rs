@@ -43,3 +43,5 @@ mod relay;
 pub mod start;
 #[cfg(feature = "compute")]
 pub mod supervised;
+#[cfg(feature = "compute")]
+pub mod told;

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor};
+use burn::optim::GradientsParams;
+use burn::tensor::Device;
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 use curricle_datasets::{EncodeError, Encoded, Processor, Row};
 use curricle_engine::exec::StageEvent;
@@ -25,7 +26,7 @@ use super::course::Course;
 use super::freeze::{Learns, Part};
 use super::gradients::Gradients;
 use super::kept::Keeper;
-use super::lanes::Lanes;
+use super::lanes::{Copies, Lanes, Seat};
 use super::learn::Pass;
 use super::logprob::{Entropies, Positions};
 use super::loss::nll_sum;
@@ -33,6 +34,7 @@ use super::meter::{Meter, Numbers};
 use super::optimizer::{AdamW, AdamWConfig};
 use super::precision::Precision;
 use super::schedule::Schedule;
+use super::told::Told;
 use crate::health::{Guard, Held};
 use crate::kinds::sft::Watched;
 use crate::model::tape::Keep;
@@ -57,10 +59,37 @@ impl Piece {
         let positions = Positions::new(batch.width, self.rows.iter().map(|row| (&row.ids[..], &row.target[..], 0)));
         (batch, positions)
     }
+
+    /// Gradients of the scaled loss, and the loss before that: the sum over the rows' targets, `[1]`.
+    fn learn(&self, model: &Qwen2_5Vl) -> (GradientsParams, Told) {
+        let (batch, positions) = self.batch();
+        let pass = Pass {
+            model,
+            freeze: &self.freeze,
+            batch: &batch,
+            positions: &positions,
+            temperature: 1.0,
+            entropies: Entropies::Off,
+            keep: self.keep,
+        };
+        pass.run(|scores| {
+            let sum = nll_sum(scores.logp_n);
+            (sum.clone() * self.scale, Told::from(sum))
+        })
+    }
+
+    /// The loss as [`Self::learn`] tells it.
+    fn look(&self, model: &Qwen2_5Vl) -> Told {
+        let (batch, positions) = self.batch();
+        let states_nd = positions.states(model.hidden(&batch).flatten(0, 1));
+        let logp_n = positions.logprobs(&states_nd, model.text().vocabulary(), |h_nd| model.logits_of(h_nd));
+        Told::from(nll_sum(logp_n))
+    }
 }
 
-fn nll(nll: Tensor<1>) -> Numbers {
-    Numbers(vec![("nll", f64::from(nll.into_scalar::<f32>()))])
+/// The sum of what pieces told.
+fn total(told: &[Vec<f32>]) -> f64 {
+    told.iter().flatten().copied().map(f64::from).sum()
 }
 
 impl TrainStep for Qwen2_5Vl {
@@ -68,21 +97,8 @@ impl TrainStep for Qwen2_5Vl {
     type Output = Numbers;
 
     fn step(&self, piece: Piece) -> TrainOutput<Numbers> {
-        let (batch, positions) = piece.batch();
-        let pass = Pass {
-            model: self,
-            freeze: &piece.freeze,
-            batch: &batch,
-            positions: &positions,
-            temperature: 1.0,
-            entropies: Entropies::Off,
-            keep: piece.keep,
-        };
-        let (grads, item) = pass.run(|scores| {
-            let sum = nll_sum(scores.logp_n);
-            (sum.clone() * piece.scale, nll(sum.inner()))
-        });
-        TrainOutput { grads, item }
+        let (grads, told) = piece.learn(self);
+        TrainOutput { grads, item: Numbers(vec![("nll", total(&told.read()))]) }
     }
 }
 
@@ -91,9 +107,7 @@ impl InferenceStep for Qwen2_5Vl {
     type Output = Numbers;
 
     fn step(&self, piece: Piece) -> Numbers {
-        let (batch, positions) = piece.batch();
-        let states_nd = positions.states(self.hidden(&batch).flatten(0, 1));
-        nll(nll_sum(positions.logprobs(&states_nd, self.text().vocabulary(), |h_nd| self.logits_of(h_nd))))
+        Numbers(vec![("nll", total(&piece.look(self).read()))])
     }
 }
 
@@ -128,7 +142,7 @@ impl Rows {
         limit: usize,
         longer: Longer,
     ) -> Result<(Self, usize), StageError> {
-        let measured = lanes.map(&rows, |row| {
+        let measured = lanes.map(&rows, |_, row| {
             let failed = |error: EncodeError| StageError::Failed(format!("row `{}`: {error}", row.id));
             let whole = processor.example(row).map_err(failed)?;
             let length = whole.ids.len();
@@ -215,9 +229,7 @@ pub struct Plan {
     pub keep: Keep,
     /// Root of what is drawn at random in a pass.
     pub seed: u64,
-    /// Where it computes.
-    pub device: Device,
-    /// On how many threads.
+    /// Where it computes; what learns and its optimizer are on the first device.
     pub lanes: Lanes,
     /// On how many threads rows are encoded; 0: per core.
     pub threads: usize,
@@ -350,8 +362,11 @@ impl Plan {
         let began = Instant::now();
         let pieces = ahead.walk.step(step, &self.data.lengths);
         let tokens: usize = pieces.iter().flatten().map(|row| self.data.lengths[*row]).sum();
-        let (gradients, loss) = self.gradients(&self.precision.view(&model), step, &pieces, ahead)?;
-        let (gradients, norm) = global_norm(gradients, self.max_grad_norm);
+        let view = self.lanes.copies(self.precision.view(&model));
+        let (gradients, told) = self.gradients(&view, step, &pieces, ahead)?;
+        drop(view);
+        let (gradients, norm, told) = global_norm(gradients, told, self.max_grad_norm);
+        let loss = total(&told) / self.targets(&pieces) as f64;
         let (lr, finite) = (self.schedule.at(step), norm.is_finite() && loss.is_finite());
         let model = if finite { adamw.step(model, gradients, lr) } else { model };
         let mut numbers = vec![
@@ -366,44 +381,41 @@ impl Plan {
         Ok((model, Numbers(numbers), tokens))
     }
 
-    /// Gradients and mean loss over the target tokens of all `pieces`, whose rows are those that `ahead` has next.
+    /// Target tokens of a step.
+    fn targets(&self, pieces: &[Vec<usize>]) -> usize {
+        pieces.iter().flatten().map(|row| self.data.targets[*row]).sum()
+    }
+
+    /// Gradients of the mean loss over the target tokens of all `pieces`, whose rows are those that `ahead` has next; each
+    /// tells the sum of its loss.
     fn gradients(
         &self,
-        model: &Qwen2_5Vl,
+        model: &Copies<Qwen2_5Vl>,
         step: usize,
         pieces: &[Vec<usize>],
         ahead: &mut Steps,
-    ) -> Result<(Gradients, f64), StageError> {
-        let targets: usize = pieces.iter().flatten().map(|row| self.data.targets[*row]).sum();
-        let place = |index: usize| Noise::new(self.seed, &[step as u64, index as u64]);
-        let noisy = |(index, turn)| (turn, model.clone().with_noise(Some(place(index))));
-        let jobs: Vec<_> = ahead.turns(pieces.len()).enumerate().map(noisy).collect();
-        let work = |(turn, model): (usize, Qwen2_5Vl)| {
-            let piece = self.piece(ahead.rows.take(turn)?, 1.0 / targets as f64);
-            let output = TrainStep::step(&model, piece);
-            Ok((Gradients::take(&model, output.grads), output.item.get("nll").unwrap_or_default()))
+    ) -> Result<(Gradients, Told), StageError> {
+        let scale = 1.0 / self.targets(pieces) as f64;
+        let jobs: Vec<_> = ahead.turns(pieces.len()).enumerate().collect();
+        let work = |seat: Seat<'_>, (index, turn): (usize, usize)| {
+            let piece = self.piece(ahead.rows.take(turn)?, scale, seat);
+            let model = model.at(seat).clone().with_noise(Some(Noise::new(self.seed, &[step as u64, index as u64])));
+            let (raw, told) = piece.learn(&model);
+            Ok((Gradients::take(&model, raw), told))
         };
-        let start = Ok((Gradients::default(), 0.0));
-        let (gradients, nll) = self.lanes.fold(jobs, work, start, |sum: Result<_, StageError>, piece| {
-            let ((sum, nll), (more, more_nll)): ((Gradients, f64), (Gradients, f64)) = (sum?, piece?);
-            Ok((sum.plus(more), nll + more_nll))
-        })?;
-        Ok((gradients, nll / targets as f64))
+        self.lanes.sum(jobs, work).unwrap_or_else(|| Ok(Default::default()))
     }
 
     /// Mean loss over the target tokens of all of `val`.
     fn look(&self, model: &Qwen2_5Vl, val: &Arc<Rows>) -> Result<Numbers, StageError> {
-        let (model, each) = (self.precision.view(model), 16);
+        let (model, each) = (self.lanes.copies(self.precision.view(model)), 16);
         let chunks: Vec<Vec<usize>> =
             (0..val.len()).step_by(each).map(|first| (first..val.len().min(first + each)).collect()).collect();
-        let jobs: Vec<_> = (0..chunks.len()).map(|turn| (turn, model.clone())).collect();
+        let jobs = 0..chunks.len();
         let rows = self.encoded(val, each, chunks.into_iter())?;
-        let work = |(turn, model): (usize, Qwen2_5Vl)| {
-            Ok(InferenceStep::step(&model, self.piece(rows.take(turn)?, 1.0)).get("nll").unwrap_or_default())
-        };
-        let sum = |sum: Result<f64, StageError>, piece: Result<f64, StageError>| Ok(sum? + piece?);
-        let nll = self.lanes.fold(jobs, work, Ok(0.0), sum)?;
-        Ok(Numbers(vec![("val_loss", nll / val.targets.iter().sum::<usize>() as f64)]))
+        let work = |seat: Seat<'_>, turn| Ok(self.piece(rows.take(turn)?, 1.0, seat).look(model.at(seat)));
+        let told: Result<Told, StageError> = self.lanes.sum(jobs, work).unwrap_or_else(|| Ok(Told::default()));
+        Ok(Numbers(vec![("val_loss", total(&told?.read()) / val.targets.iter().sum::<usize>() as f64)]))
     }
 
     /// The rows of every step from `done` on.
@@ -425,13 +437,13 @@ impl Plan {
         Ahead::new(self.threads, each, chosen, move |rows: Vec<usize>| all.encode(&rows, &processor))
     }
 
-    fn piece(&self, rows: Vec<Encoded>, scale: f64) -> Piece {
+    fn piece(&self, rows: Vec<Encoded>, scale: f64, seat: Seat<'_>) -> Piece {
         Piece {
             rows,
             scale,
             pad: self.processor.special().pad,
             config: Arc::new(self.config.clone()),
-            device: self.device.clone(),
+            device: seat.device.clone(),
             freeze: self.freeze.clone(),
             keep: self.keep,
         }

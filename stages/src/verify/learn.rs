@@ -27,6 +27,7 @@ use crate::train::learn::Pass;
 use crate::train::logprob::{Entropies, Positions, Scores};
 use crate::train::loss::nll_sum;
 use crate::train::optimizer::{AdamW, AdamWConfig};
+use crate::train::told::Told;
 
 /// Largest global norm of the fixtures' step.
 const CLIP: f64 = 1.0;
@@ -117,7 +118,7 @@ impl Lesson {
             self.without_padding(model, padding, &mut raw);
         }
         let gradients = export_with(model, &mut GradientOf(&raw));
-        let (_, norm) = global_norm(Gradients::take(model, raw), 0.0);
+        let (_, norm, _) = global_norm(Gradients::take(model, raw), Told::default(), 0.0);
         Step { loss, gradients, norm }
     }
 
@@ -128,7 +129,8 @@ impl Lesson {
             stored.insert(hub, fixtures.floats(&name)?);
         }
         let gradients = Gradients::from(arranged(model, |hub| stored.get(hub).copied(), &subject.device));
-        let moved = AdamW::new(ADAMW).step(model.clone(), global_norm(gradients, CLIP).0, RATE);
+        let (clipped, _, _) = global_norm(gradients, Told::default(), CLIP);
+        let moved = AdamW::new(ADAMW).step(model.clone(), clipped, RATE);
         Ok(Update { before: export(model), after: export(&moved), loss: scalar(self.loss(&moved)) })
     }
 

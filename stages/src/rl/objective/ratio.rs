@@ -21,18 +21,22 @@ pub struct Ratios {
 }
 
 impl Ratios {
-    /// Of the log-ratio of each token, and which bound acts on it: below 0 the lower, above 0 the upper.
-    pub fn of(log_ratios: &[f32], bounds: &[f32]) -> Self {
-        let mut sums = Self { tokens: log_ratios.len(), ..Self::default() };
-        for &log in log_ratios {
+    /// Of `[3, n]` numbers: of each token its log-ratio, which bound acts on it (below 0 the lower, above 0 the upper), and
+    /// its weight; 0 hides it.
+    pub fn of(tokens: &[f32]) -> Self {
+        let mut sums = Self::default();
+        let (logs, rest) = tokens.split_at(tokens.len() / 3);
+        let (bounds, weights) = rest.split_at(logs.len());
+        for ((&log, &bound), _) in logs.iter().zip(bounds).zip(weights).filter(|(_, weight)| **weight != 0.0) {
             let (log, ratio) = (f64::from(log), f64::from(log).exp());
+            sums.tokens += 1;
             sums.ratio += ratio;
             sums.square += ratio * ratio;
             sums.max = sums.max.max(ratio);
             sums.log += log;
+            sums.low += usize::from(bound < 0.0);
+            sums.high += usize::from(bound > 0.0);
         }
-        sums.low = bounds.iter().filter(|bound| **bound < 0.0).count();
-        sums.high = bounds.iter().filter(|bound| **bound > 0.0).count();
         sums
     }
 
@@ -97,7 +101,7 @@ mod tests {
     fn by_hand() {
         // ρ = 2, 1/2: mean 1.25, Σρ² = 4.25, ESS = 2.5² / (2 · 4.25), Σ log ρ = 0, k3 = 1.25 − 1.
         let two = std::f32::consts::LN_2;
-        let ratios = Ratios::of(&[two, -two], &[1.0, 0.0]).plus(Ratios::default());
+        let ratios = Ratios::of(&[two, 9.0, -two, 1.0, 1.0, 0.0, 0.5, 0.0, 2.0]).plus(Ratios::default());
         near(ratios.mean(), 1.25);
         near(ratios.max, 2.0);
         near(ratios.ess(), 6.25 / 8.5);
@@ -109,7 +113,7 @@ mod tests {
 
     #[test]
     fn on_policy_every_sample_counts() {
-        let ratios = Ratios::of(&[0.0; 3], &[0.0; 3]);
+        let ratios = Ratios::of(&[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
         near(ratios.mean(), 1.0);
         near(ratios.ess(), 1.0);
         near(ratios.k3(), 0.0);
@@ -119,9 +123,9 @@ mod tests {
     fn parts_add_up() {
         let logs = [0.3, -0.2, 0.1, 0.7, -1.0];
         let bounds = [0.0, -1.0, 0.0, 1.0, -1.0];
-        let (whole, split) = (Ratios::of(&logs, &bounds), |at: usize| {
-            Ratios::of(&logs[..at], &bounds[..at]).plus(Ratios::of(&logs[at..], &bounds[at..]))
-        });
+        let of = |logs: &[f32], bounds: &[f32]| Ratios::of(&[logs, bounds, &vec![0.2; logs.len()]].concat());
+        let (whole, split) =
+            (of(&logs, &bounds), |at: usize| of(&logs[..at], &bounds[..at]).plus(of(&logs[at..], &bounds[at..])));
         for at in 0..5 {
             near(split(at).ess(), whole.ess());
             near(split(at).k1(), whole.k1());

@@ -8,7 +8,6 @@ use super::clip::Clip;
 use super::entropy::EntropyKind;
 use super::gspo::Gspo;
 use super::kl::Kl;
-use super::ratio::Ratios;
 use super::sapo::Sapo;
 use super::{LOG_RATIO_BOUND, ObjectiveKind};
 
@@ -66,8 +65,9 @@ pub struct Loss {
     pub kl: Option<Tensor<1>>,
     /// Entropy per token; detached.
     pub entropy: Tensor<1>,
-    /// How far this is from the model that sampled; `None` where the model has not moved since.
-    pub ratios: Option<Ratios>,
+    /// What [`Ratios`](super::ratio::Ratios) are of, `[3, n]`, detached: of each token its log-ratio, where the bounds act on it
+    /// (−1, 0, 1) and its weight. `None` where the model has not moved since it sampled.
+    pub ratios_3n: Option<Tensor<2>>,
 }
 
 /// What an objective sees; hidden tokens hold 0 everywhere.
@@ -137,19 +137,9 @@ impl Tokens {
             loss = loss - total(bonus_n) * terms.entropy_coef;
         }
         let clipped_n = clipped_n.mask_fill(hidden_n.clone(), 0.0);
-        let ratios = self.old_n.is_some().then(|| self.ratios(&seen, &clipped_n));
-        Loss { loss, clipped: total(clipped_n.abs()), kl, entropy: total(entropy_n.detach()), ratios }
-    }
-
-    /// Of the tokens that are not hidden.
-    fn ratios(&self, seen: &Seen, clipped_n: &Tensor<1>) -> Ratios {
-        let read = |tensor_n: &Tensor<1>| tensor_n.clone().detach().into_data().iter::<f32>().collect::<Vec<_>>();
-        let (logs, bounds, weights) = (read(&seen.log_ratio_n), read(clipped_n), read(&self.weight_n));
-        let shown = |values: Vec<f32>| {
-            let each = values.into_iter().zip(&weights);
-            each.filter(|(_, weight)| **weight != 0.0).map(|(value, _)| value).collect::<Vec<_>>()
-        };
-        Ratios::of(&shown(logs), &shown(bounds))
+        let rows = || [seen.log_ratio_n.clone().detach(), clipped_n.clone(), self.weight_n.clone()].to_vec();
+        let ratios_3n = self.old_n.is_some().then(|| Tensor::stack(rows(), 0));
+        Loss { loss, clipped: total(clipped_n.abs()), kl, entropy: total(entropy_n.detach()), ratios_3n }
     }
 
     fn seen(&self, hidden_n: &Tensor<1, Bool>) -> Seen {

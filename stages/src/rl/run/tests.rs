@@ -78,6 +78,26 @@ fn neither_lanes_nor_interruptions_nor_checkpointing_change_a_byte() {
     assert!(bench.weights("one") == bench.weights("inputs"), "gradient checkpointing changed the weights");
 }
 
+/// Rollouts, log-probabilities and gradients are shared out; a step of several devices is that of one, but for rounding.
+#[test]
+fn several_devices_do_what_one_does() {
+    let bench = bench();
+    let params = with(&json!({ "steps": 2, "micro_batch": 2, "updates": 1, "epochs": 1, "reward": { "luck": 1.0 } }));
+    let run = |device: &str| {
+        let runtime = Runtime { threads: 2, device: device.into(), ..Runtime::default() };
+        bench.run_on("cold", &Kind::<Grpo>::NEW, &params, device, &runtime, None).unwrap()
+    };
+    let (one, several) = (run("cpu"), run("cpu*2"));
+    for name in ["reward", "length", "selected"] {
+        assert_eq!(seen(&one, name)[0].to_bits(), seen(&several, name)[0].to_bits(), "{name}: the same tokens");
+    }
+    for name in ["loss", "kl", "entropy", "grad_norm"] {
+        let (one, several) = (seen(&one, name)[0], seen(&several, name)[0]);
+        assert!((one - several).abs() <= 1e-5 * one.abs().max(1.0), "{name}: {one} and {several}");
+    }
+    assert!(bench.weights("cpu") != bench.weights("cpu*2"), "gradients add up in another order");
+}
+
 #[test]
 fn bfloat16_rolls_out_and_learns_with_float32_masters() {
     let bench = bench();
@@ -190,7 +210,7 @@ fn every_choice_runs() {
 fn another_model_may_be_the_reference() {
     let mut bench = bench();
     let kl = |events: &[StageEvent]| seen(events, "kl")[0];
-    let params = with(&json!({ "steps": 2, "updates": 1, "epochs": 1 }));
+    let params = with(&json!({ "steps": 2, "updates": 1, "epochs": 1, "reward": { "luck": 1.0 } }));
     assert!(kl(&grpo_with(&bench, &params, "own", 2, None).unwrap()).abs() < 1e-6);
     bench.reference = Some("base".to_owned());
     assert!(kl(&grpo_with(&bench, &params, "named", 2, None).unwrap()) > 0.1);

@@ -11,14 +11,12 @@ struct Case {
     model: Qwen2_5Vl,
     rows: Vec<Encoded>,
     lanes: Lanes,
-    device: Device,
 }
 
 impl Case {
     fn new() -> Self {
-        let (device, rows) = (fixture::device(), fixture::rows());
-        let lanes = Lanes::new(1, &device).unwrap();
-        Self { config: fixture::config(), model: fixture::model(), rows, lanes, device }
+        let lanes = Lanes::of_host(1).unwrap();
+        Self { config: fixture::config(), model: fixture::model(), rows: fixture::rows(), lanes }
     }
 
     fn samples(&self) -> Vec<Chosen<'_>> {
@@ -29,14 +27,18 @@ impl Case {
             .collect()
     }
 
+    fn models(&self) -> Copies<Qwen2_5Vl> {
+        self.lanes.copies(self.model.clone())
+    }
+
     fn updater<'a>(&'a self, params: &'a Params) -> Updater<'a> {
-        let Self { config, lanes, device, .. } = self;
-        Updater { params, config, reference: None, pad: 0, seed: 3, lanes, device, keep: Keep::All }
+        let Self { config, lanes, .. } = self;
+        Updater { params, config, reference: None, pad: 0, seed: 3, lanes, keep: Keep::All }
     }
 }
 
 fn norm(gradients: Gradients) -> f64 {
-    global_norm(gradients, 0.0).1
+    global_norm(gradients, Told::default(), 0.0).1
 }
 
 /// Old log-probabilities and a reference that differ from the model's, so that every ratio counts.
@@ -58,9 +60,11 @@ fn micro_batches_change_no_gradient_of_any_objective_or_mean() {
                 let mut params = Params { objective, mean, micro_batch, ..Params::default() };
                 (params.kl.coef, params.entropy.coef, params.gspo.low, params.gspo.high) = (0.1, 0.05, 0.2, 0.2);
                 let updater = case.updater(&params);
-                let now = updater.logprobs(&case.model, &samples);
+                let now = updater.logprobs(&case.models(), &samples);
                 let prepared = prepared(&samples, &now);
-                updater.gradients([0; 3], &case.model, prepared.iter().collect(), &params.terms(0.05))
+                let all = prepared.iter().collect();
+                let (gradients, told) = updater.gradients([0; 3], &case.models(), all, &params.terms(0.05));
+                (gradients, Report::told(&told.read()))
             });
             let [(whole, report), others @ ..] = found;
             for (gradients, other) in others {
@@ -89,7 +93,7 @@ fn a_sample_brings_its_own_old_log_probabilities() {
         entropy: Controller::new(&params.entropy),
     };
     let mut samples = case.samples();
-    let now = updater.logprobs(&case.model, &samples);
+    let now = updater.logprobs(&case.models(), &samples);
     let fresh = updater.run(0, 1e-2, learner(), &samples).1;
     samples[1].old = Some(now[1].clone());
     let same = updater.run(0, 1e-2, learner(), &samples).1;
@@ -107,7 +111,7 @@ fn rows_of_both_kinds_share_a_micro_batch() {
     let images = |kept: &Prepared<'_>| !kept.sample.sequence.images.is_empty();
     let params = Params { micro_batch: 3, ..Params::default() };
     let updater = case.updater(&params);
-    let now = updater.logprobs(&case.model, &samples);
+    let now = updater.logprobs(&case.models(), &samples);
     let all = prepared(&samples, &now);
     let (shown, text): (Vec<_>, Vec<_>) = all.iter().partition(|kept| images(kept));
     assert!(!shown.is_empty() && !text.is_empty());
@@ -119,7 +123,9 @@ fn rows_of_both_kinds_share_a_micro_batch() {
     let of = |wanted: &dyn Fn(&Prepared<'_>) -> bool| {
         let (micro, weights): (Vec<_>, Vec<f32>) =
             all.iter().zip(&weights).filter(|(kept, _)| wanted(kept)).map(|(kept, weight)| (kept, *weight)).unzip();
-        updater.backward(&case.model, &micro, &weights, share, &terms)
+        let (gradients, told) =
+            updater.backward((&case.model, case.lanes.first().device), &micro, &weights, share, &terms);
+        (gradients, Report::told(&told.read()))
     };
     let (mixed, report) = of(&|_| true);
     let ((pictures, first), (words, second)) = (of(&images), of(&|kept| !images(kept)));
