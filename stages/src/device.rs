@@ -124,11 +124,11 @@ mod with_burn {
         check(&wanted, name)?;
         Ok(match wanted {
             #[cfg(feature = "cuda")]
-            Wanted::Cuda(indices) => indices.into_iter().map(Device::cuda).collect(),
+            Wanted::Cuda(indices) => indices.into_iter().map(cuda).collect(),
             #[cfg(feature = "cuda")]
-            Wanted::EveryCuda => (0..gpus(name)?).map(Device::cuda).collect(),
+            Wanted::EveryCuda => (0..gpus(name)?).map(cuda).collect(),
             #[cfg(feature = "cuda")]
-            Wanted::Auto if gpu(0, name).is_ok() => vec![Device::cuda(0)],
+            Wanted::Auto if gpu(0, name).is_ok() => vec![cuda(0)],
             Wanted::Cpu(shares) => vec![host(); shares],
             _ => vec![host()],
         })
@@ -137,6 +137,12 @@ mod with_burn {
     /// The CPU.
     pub fn host() -> Device {
         Device::flex()
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(index: usize) -> Device {
+        super::kernels::keep();
+        Device::cuda(index)
     }
 
     /// Is this a device whose work we split over threads ourselves?
@@ -189,6 +195,9 @@ mod with_burn {
         Err(DeviceError::NoNccl(name.to_owned()))
     }
 }
+
+#[cfg(any(test, feature = "cuda"))]
+mod kernels;
 
 /// The NVIDIA driver's own count of GPUs, asked without linking to it.
 #[cfg(feature = "cuda")]
