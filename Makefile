@@ -8,7 +8,7 @@ CUDA_FLAGS = --features cuda --target-dir target/cuda
 # Burn's CUDA back end links LLVM; its build script unpacks it here, and downloads it when the folder is missing.
 LLVM = $${XDG_DATA_HOME:-$$HOME/.local/share}/tracel/tracel-llvm-23.1.0-4/.tracel-llvm-installed
 
-.PHONY: run test check lint lint-cuda schema golden cuda bench bench-cuda docs
+.PHONY: run test check lint lint-cuda schema golden cuda next bench bench-cuda docs
 
 run: ## train the quickstart curriculum and report
 	$(CARGO) run --release -- run $(RECIPE)
@@ -40,6 +40,11 @@ golden: ## regenerate the fixtures of tests/golden and find them unchanged; need
 
 cuda: ## the binary with the CUDA back end: target/cuda/release/curricle
 	$(CUDA) build --release $(CUDA_FLAGS)
+
+next: ## every test on the Burn of .ci/burn-0.23.patch, in a copy of what git knows; fetches that Burn
+	rm -rf target/next/tree && git checkout-index --all --prefix=target/next/tree/
+	cd target/next/tree && patch -p1 < .ci/burn-0.23.patch && $(CARGO) update -p burn --precise 0.23.0-pre.1
+	cd target/next/tree && $(CARGO) test --workspace --target-dir ..
 
 bench: ## curricle beside PyTorch, transformers and TRL (tests/bench/peers/requirements.lock.txt); ONLY="sft grpo": some parts
 	PYTHON=$(PYTHON) $(CARGO) bench --bench bench -- $(ONLY)
