@@ -5,6 +5,12 @@
 //! batching; Yu et al. 2022, Orca §3). All rows share the current column of the cache: a row that comes in is put so that
 //! it ends there, and a mask hides what stands before it. What a row gets depends on its prompt and its seed, not on its
 //! neighbours. Knows nothing of text and rewards.
+//!
+//! A device that is no CPU is spared what it is slow at ([`Manner`]): tokens are chosen there.
+//!
+//! A step is not recorded as a CUDA graph: the column that it writes is an argument of a kernel, which a recording would
+//! freeze; it would have to be read from a tensor, and a replay is sound only while every buffer that it touched, cache
+//! included, stays where it is and nobody else's, which no type here can promise.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -13,10 +19,12 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use curricle_datasets::Encoded;
 use curricle_kernels::attention::Sight;
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::batch::{Batch, Padding};
 use super::cache::KvCache;
+use super::choose::Chooser;
 use super::config::ModelConfig;
 use super::rope::{Rotary, text_angles};
 use super::sampling::{Sampling, stream};
@@ -46,6 +54,19 @@ pub struct Queue<'a> {
     pub slots: usize,
 }
 
+/// How a device is served; the tokens are the same but for rounding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Manner {
+    /// Are tokens chosen where the scores lie, as far as the sampling allows, or on the host?
+    there: bool,
+}
+
+impl Manner {
+    fn of(device: &Device) -> Self {
+        Self { there: !crate::device::on_cpu(device) }
+    }
+}
+
 /// One row that is still written.
 struct Row {
     /// Its place among the completions.
@@ -68,6 +89,8 @@ struct Decoder<'a> {
     config: &'a ModelConfig,
     device: &'a Device,
     queue: Queue<'a>,
+    /// Chooses where the scores lie; none where the host does.
+    chooser: Option<Chooser>,
     /// The first prompt that waits.
     next: usize,
     /// The rows of the cache.
@@ -106,6 +129,17 @@ pub fn generate_with(
     device: &Device,
     seen: &mut dyn FnMut(usize, u32) -> ControlFlow<()>,
 ) -> Vec<Completion> {
+    complete(model, config, queue, Manner::of(device), device, seen)
+}
+
+fn complete(
+    model: &Qwen2_5Vl,
+    config: &ModelConfig,
+    queue: Queue<'_>,
+    manner: Manner,
+    device: &Device,
+    seen: &mut dyn FnMut(usize, u32) -> ControlFlow<()>,
+) -> Vec<Completion> {
     assert_eq!(queue.prompts.len(), queue.seeds.len(), "one seed per prompt");
     assert!(queue.slots > 0 || queue.prompts.is_empty(), "prompts wait for no slots");
     let completions = vec![Completion::default(); queue.prompts.len()];
@@ -115,6 +149,7 @@ pub fn generate_with(
         config,
         device,
         queue,
+        chooser: if manner.there { Chooser::new(queue.sampling, model.text().vocabulary(), device) } else { None },
         next: 0,
         rows: Vec::new(),
         cache: None,
@@ -130,25 +165,38 @@ pub fn generate_with(
 impl Decoder<'_> {
     fn run(&mut self, seen: &mut dyn FnMut(usize, u32) -> ControlFlow<()>) -> ControlFlow<()> {
         loop {
-            let done = self.rows.iter().filter(|row| row.done).count();
-            if done * 4 >= self.rows.len() {
-                let free = self.queue.slots - (self.rows.len() - done);
-                let fresh = self.admitted(free);
-                if done == self.rows.len() && fresh == 0 {
+            let open = self.rows.iter().filter(|row| !row.done).count();
+            if (self.rows.len() - open) * 4 >= self.rows.len() {
+                let fresh = self.admitted(self.queue.slots - open);
+                if open == 0 && fresh == 0 {
                     return ControlFlow::Continue(());
                 }
-                if done > 0 || fresh > 0 {
+                if fresh > 0 || open < self.rows.len() {
                     self.turn_over(fresh, seen)?;
                     continue;
                 }
             }
-            let mut scores = self.step();
-            let width = scores.len() / self.rows.len();
-            let Self { rows, completions, queue, .. } = self;
-            for (row, scores) in rows.iter_mut().zip(scores.chunks_exact_mut(width)).filter(|(row, _)| !row.done) {
-                row.choose(scores, queue.sampling, &mut completions[row.index], seen)?;
+            let logits_bv = self.step();
+            let mut rows = std::mem::take(&mut self.rows);
+            let chosen = self.choose(logits_bv, &mut rows);
+            self.rows = rows;
+            for (row, id) in self.rows.iter_mut().zip(chosen).filter(|(row, _)| !row.done) {
+                row.take(id, self.queue.sampling, &mut self.completions[row.index], seen)?;
             }
         }
+    }
+
+    /// The next token of every row that is not done, from the rows' scores `[B, V]`.
+    fn choose(&self, logits_bv: Tensor<2>, rows: &mut [Row]) -> Vec<Option<u32>> {
+        let sampling = self.queue.sampling;
+        if let Some(chooser) = &self.chooser {
+            let shares: Vec<f32> = rows.iter_mut().map(|row| row.share(sampling)).collect();
+            return chooser.choose(logits_bv, &shares);
+        }
+        let mut scores = host(logits_bv);
+        let width = scores.len() / rows.len();
+        let each = rows.iter_mut().zip(scores.chunks_exact_mut(width));
+        each.map(|(row, scores)| if row.done { None } else { row.choose(scores, sampling) }).collect()
     }
 
     /// How many waiting prompts come in: as many as fit without parting equal ones, unless those alone are too many.
@@ -166,13 +214,8 @@ impl Decoder<'_> {
         self.rows.retain(|row| !row.done);
         let column = self.cache.as_ref().map_or(0, KvCache::len);
         let mut length = self.rows.iter().map(|row| column - row.start).max().unwrap_or(0);
-        let mut parts: Vec<_> = self
-            .cache
-            .take()
-            .filter(|_| !kept.is_empty())
-            .map(|cache| (cache, indices(&kept, self.device)))
-            .into_iter()
-            .collect();
+        let mut parts: Vec<_> =
+            self.cache.take().filter(|_| !kept.is_empty()).map(|cache| (cache, kept)).into_iter().collect();
         let mut came = Vec::new();
         if fresh > 0 {
             let (cache, which, rows) = self.prefill(self.next..self.next + fresh, seen)?;
@@ -190,6 +233,7 @@ impl Decoder<'_> {
         self.rows.extend(came);
         let left = |row: &Row| self.queue.sampling.max_new_tokens - self.completions[row.index].ids.len();
         let capacity = length + self.rows.iter().map(left).max().unwrap_or(0);
+        let parts: Vec<_> = parts.into_iter().map(|(cache, which)| (cache, indices(&which, self.device))).collect();
         self.cache = (!parts.is_empty()).then(|| KvCache::stack(parts, length, capacity));
         ControlFlow::Continue(())
     }
@@ -200,37 +244,41 @@ impl Decoder<'_> {
         &mut self,
         places: std::ops::Range<usize>,
         seen: &mut dyn FnMut(usize, u32) -> ControlFlow<()>,
-    ) -> ControlFlow<(), (KvCache, Tensor<1, Int>, Vec<Row>)> {
+    ) -> ControlFlow<(), (KvCache, Vec<usize>, Vec<Row>)> {
         let Self { model, config, device, queue, .. } = *self;
         let (unique, which) = distinct(&queue.prompts[places.clone()]);
         let batch = Batch::new(&unique, Padding::Left, config.tokens.pad.unwrap_or(0), config, device);
         let mut cache = KvCache::new(&config.text, batch.rows, batch.width, device, model.dtype());
         let h_btd = model.hidden_cached(&batch, Some(&mut cache));
         let [b, t, d] = h_btd.dims();
-        let scores = host(self.head.logits(h_btd.narrow(1, t - 1, 1).reshape([b, d])));
-        let width = scores.len() / b;
-        let penalty = (queue.sampling.repetition_penalty - 1.0).abs() > f32::EPSILON;
-        let mut rows = Vec::with_capacity(which.len());
-        for (index, &prompt) in places.zip(&which) {
+        let h_bd = h_btd.narrow(1, t - 1, 1).reshape([b, d]);
+        let row = |(index, &prompt): (usize, &usize)| {
             let start = batch.start(prompt);
-            let mut row = Row {
+            Row {
                 index,
                 rng: stream(queue.seeds[index]),
                 last: 0,
                 done: false,
                 start,
                 delta: batch.deltas[prompt] - start as i64,
-                held: if penalty { queue.prompts[index].ids.iter().copied().collect() } else { BTreeSet::new() },
-            };
-            let mut scores = scores[prompt * width..(prompt + 1) * width].to_vec();
-            row.choose(&mut scores, queue.sampling, &mut self.completions[index], seen)?;
-            rows.push(row);
+                held: if queue.sampling.penalises() {
+                    queue.prompts[index].ids.iter().copied().collect()
+                } else {
+                    BTreeSet::new()
+                },
+            }
+        };
+        let mut rows: Vec<Row> = places.zip(&which).map(row).collect();
+        let logits_bv = self.head.logits(h_bd).select(0, indices(&which, device));
+        let chosen = self.choose(logits_bv, &mut rows);
+        for (row, id) in rows.iter_mut().zip(chosen) {
+            row.take(id, queue.sampling, &mut self.completions[row.index], seen)?;
         }
-        ControlFlow::Continue((cache, indices(&which, device), rows))
+        ControlFlow::Continue((cache, which, rows))
     }
 
-    /// Reads every row's last token and scores the next one.
-    fn step(&mut self) -> Vec<f32> {
+    /// Reads every row's last token and scores the next one, `[B, V]`.
+    fn step(&mut self) -> Tensor<2> {
         let (rows, text) = (self.rows.len(), &self.config.text);
         let column = self.cache.as_ref().map_or(0, KvCache::len);
         let ids: Vec<i32> = self.rows.iter().map(|row| row.last as i32).collect();
@@ -243,21 +291,31 @@ impl Decoder<'_> {
         let ids_bt = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, 1]), self.device);
         let context = Context { rows, rotary: &rotary, seen: &seen, learning: false };
         let h_bd = self.model.text().forward(self.model.text().embed(ids_bt), context, self.cache.as_mut());
-        host(self.head.logits(h_bd))
+        self.head.logits(h_bd)
     }
 }
 
 impl Row {
-    /// Chooses the row's next token.
-    fn choose(
+    /// The row's next token, chosen on the host.
+    fn choose(&mut self, scores: &mut [f32], sampling: &Sampling) -> Option<u32> {
+        sampling.penalise(scores, &self.held);
+        sampling.choose(scores, &mut self.rng)
+    }
+
+    /// The share of all weights at which the row's next token is drawn: what [`Sampling::choose`] would take.
+    fn share(&mut self, sampling: &Sampling) -> f32 {
+        if self.done || sampling.temperature <= 0.0 { 0.0 } else { self.rng.random::<f64>() as f32 }
+    }
+
+    /// Takes the row's next token, or ends it where there is none.
+    fn take(
         &mut self,
-        scores: &mut [f32],
+        id: Option<u32>,
         sampling: &Sampling,
         completion: &mut Completion,
         seen: &mut dyn FnMut(usize, u32) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        sampling.penalise(scores, &self.held);
-        let Some(id) = sampling.choose(scores, &mut self.rng) else {
+        let Some(id) = id else {
             self.done = true;
             return ControlFlow::Continue(());
         };

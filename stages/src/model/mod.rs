@@ -27,6 +27,8 @@ pub mod batch;
 #[cfg(feature = "compute")]
 mod cache;
 #[cfg(feature = "compute")]
+mod choose;
+#[cfg(feature = "compute")]
 pub mod dtype;
 #[cfg(feature = "compute")]
 pub mod generate;

@@ -43,6 +43,16 @@ impl Sampling {
         }
     }
 
+    /// Does what a row holds change its scores?
+    pub fn penalises(&self) -> bool {
+        (self.repetition_penalty - 1.0).abs() > f32::EPSILON
+    }
+
+    /// Tokens that are never chosen: what is banned and does not stop.
+    pub fn never(&self) -> impl Iterator<Item = u32> {
+        self.banned.iter().copied().filter(|id| !self.stop.contains(id))
+    }
+
     /// Applies [`Self::repetition_penalty`] to the scores of the tokens `held`.
     pub fn penalise(&self, scores: &mut [f32], held: &BTreeSet<u32>) {
         for &id in held {
@@ -56,7 +66,7 @@ impl Sampling {
     ///
     /// Stop tokens are never banned.
     pub fn choose(&self, scores: &mut [f32], rng: &mut ChaCha8Rng) -> Option<u32> {
-        for &id in self.banned.iter().filter(|id| !self.stop.contains(id)) {
+        for id in self.never() {
             if let Some(score) = scores.get_mut(id as usize) {
                 *score = f32::NEG_INFINITY;
             }

@@ -3,7 +3,7 @@ use curricle_datasets::Encoded;
 
 use std::ops::ControlFlow;
 
-use super::{Completion, Queue, generate, generate_with};
+use super::{Completion, Manner, Queue, complete, generate, generate_with};
 use crate::model::dtype::cast;
 use crate::model::{Batch, Padding, Qwen2_5Vl, Sampling, fixture};
 
@@ -109,5 +109,53 @@ fn waiting_prompts_take_the_places_of_finished_rows() {
             let ninth = order.iter().position(|&row| row == 8);
             assert!((0..8).any(|row| end(row) > ninth), "nobody waits for the slowest row: {order:?}");
         }
+    }
+}
+
+/// Every way to serve a device: the one of a CPU first.
+const MANNERS: [Manner; 2] = [Manner { there: false }, Manner { there: true }];
+
+#[test]
+fn every_manner_gives_the_same_tokens() {
+    let (config, device, rows) = (fixture::config(), fixture::device(), fixture::rows());
+    let prompts: Vec<&Encoded> = (0..24).map(|i| &rows[i / 4 % 3]).collect();
+    let seeds: Vec<u64> = (0..24).collect();
+    let drawn = Sampling { temperature: 0.8, stop: vec![5, 6], banned: vec![3], ..Sampling::greedy(37, vec![]) };
+    let best = Sampling { temperature: 0.0, ..drawn.clone() };
+    let filtered = Sampling { top_k: 12, repetition_penalty: 1.2, ..drawn.clone() };
+    for dtype in [DType::F32, DType::BF16] {
+        let model = cast(config.init(3, &device), dtype);
+        for rules in [&drawn, &best, &filtered] {
+            for slots in [3, 8, 24] {
+                let queue = Queue { prompts: &prompts, seeds: &seeds, sampling: rules, slots };
+                let found = MANNERS.map(|manner| {
+                    complete(&model, &config, queue, manner, &device, &mut |_, _| ControlFlow::Continue(()))
+                });
+                let lengths: Vec<usize> = found[0].iter().map(|completion| completion.ids.len()).collect();
+                // Columns of more than one size, and rows that end at different times.
+                let [least, most] = [lengths.iter().min(), lengths.iter().max()];
+                assert!(most > Some(&16) && (rules == &best || least < Some(&16)), "{lengths:?}");
+                for (manner, completions) in MANNERS.iter().zip(&found).skip(1) {
+                    assert_eq!(completions, &found[0], "{manner:?}, {dtype:?}, {slots} slots, {rules:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_listens_may_end_all_rows_in_every_manner() {
+    let (config, device, rows) = (fixture::config(), fixture::device(), fixture::rows());
+    let model = config.init(3, &device);
+    let rules = Sampling::greedy(TOKENS, vec![]);
+    for manner in MANNERS {
+        let queue = Queue { prompts: &[&rows[0], &rows[1], &rows[2]], seeds: &[0; 3], sampling: &rules, slots: 3 };
+        let mut heard = 0;
+        let found = complete(&model, &config, queue, manner, &device, &mut |_, _| {
+            heard += 1;
+            if heard == 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        let lengths: Vec<usize> = found.iter().map(|completion| completion.ids.len()).collect();
+        assert_eq!(lengths, [3, 2, 2], "{manner:?}");
     }
 }
