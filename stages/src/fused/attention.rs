@@ -94,6 +94,8 @@ mod tests {
             ([1, 2, 80, 4], [1, 80], causal(&[])),
             ([2, 6, 1, 8], [2, 30], causal(&[3, 0])),
             ([3, 2, 5, 4], [2, 5], part(&[5, 1, 3])),
+            // A new token's place in a cache with room behind it.
+            ([2, 6, 1, 8], [2, 32], Sight { from: vec![3, 0], ..part(&[21, 21]) }),
             ([2, 2, 66, 4], [2, 66], Sight::default()),
         ] {
             let inputs = Random(17);

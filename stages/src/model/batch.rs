@@ -11,6 +11,7 @@ use super::config::{MERGE, ModelConfig, PATCH_VALUES};
 use super::position::positions;
 use super::rope::{Position, Rotary, text_angles, vision_angles};
 use super::seen::Seen;
+use super::sizes::Sizes;
 use super::window::{Segments, WindowPlan, cells};
 
 /// Where short rows are filled up.
@@ -66,13 +67,28 @@ pub struct VisionBatch {
 }
 
 impl Batch {
-    /// Packs rows into one batch.
+    /// Packs rows into one batch, as wide as suits the device.
     ///
     /// # Panics
     /// Where there is no row, or where a row's pad tokens of images don't match its images.
     pub fn new(rows: &[&Encoded], padding: Padding, pad_id: u32, config: &ModelConfig, device: &Device) -> Self {
+        Self::sized(rows, padding, pad_id, Sizes::of(device), config, device)
+    }
+
+    /// As [`Self::new`], with the width of the longest row met as `sizes` says.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn sized(
+        rows: &[&Encoded],
+        padding: Padding,
+        pad_id: u32,
+        sizes: Sizes,
+        config: &ModelConfig,
+        device: &Device,
+    ) -> Self {
         assert!(!rows.is_empty(), "a batch needs a row");
-        let width = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
+        let width = sizes.columns(rows.iter().map(|row| row.ids.len()).max().unwrap_or(0));
         let cells = rows.len() * width;
         let (mut ids, mut real, mut target) = (vec![pad_id; cells], vec![false; cells], vec![false; cells]);
         let (mut places, mut deltas) = (vec![FILLED; cells], Vec::with_capacity(rows.len()));

@@ -5,6 +5,7 @@
 use burn::tensor::{DType, Device, Int, Tensor};
 
 use super::config::TextConfig;
+use super::sizes::Sizes;
 
 /// One layer's keys and values.
 #[derive(Debug, Clone)]
@@ -13,6 +14,7 @@ pub struct LayerCache {
     k_bgds: Tensor<4>,
     v_bgsd: Tensor<4>,
     length: usize,
+    sizes: Sizes,
 }
 
 /// All layers' keys and values; all rows are equally long.
@@ -22,14 +24,15 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// Room for `capacity` tokens of `rows` rows, in the number format of the model.
-    pub fn new(config: &TextConfig, rows: usize, capacity: usize, device: &Device, dtype: DType) -> Self {
+    /// Room for `[rows, tokens]`, in the number format of the model.
+    pub fn new(config: &TextConfig, [rows, capacity]: [usize; 2], sizes: Sizes, device: &Device, dtype: DType) -> Self {
         let (heads, width) = (config.num_key_value_heads, config.head_dim());
         let zeros = |shape| Tensor::zeros(shape, (device, dtype));
         let layer = || LayerCache {
             k_bgds: zeros([rows, heads, width, capacity]),
             v_bgsd: zeros([rows, heads, capacity, width]),
             length: 0,
+            sizes,
         };
         Self { layers: (0..config.num_hidden_layers).map(|_| layer()).collect() }
     }
@@ -37,6 +40,11 @@ impl KvCache {
     /// Tokens per row.
     pub fn len(&self) -> usize {
         self.layers.first().map_or(0, |layer| layer.length)
+    }
+
+    /// Columns that [`LayerCache::extend`] returns once there are `length` tokens.
+    pub fn shown(&self, length: usize) -> usize {
+        self.layers.first().map_or(length, |layer| layer.shown(length))
     }
 
     /// Whether no token was added yet.
@@ -61,7 +69,8 @@ impl KvCache {
                 stacked(parts.collect(), dim, length, capacity)
             };
             let (k_bgds, v_bgsd) = (all(3, |layer| &layer.k_bgds), all(2, |layer| &layer.v_bgsd));
-            layers.push(LayerCache { k_bgds, v_bgsd, length });
+            let sizes = parts.first().map_or(Sizes::Exact, |layer| layer.sizes);
+            layers.push(LayerCache { k_bgds, v_bgsd, length, sizes });
         }
         Self { layers }
     }
@@ -86,14 +95,20 @@ fn stacked(parts: Vec<(&Tensor<4>, usize, &Tensor<1, Int>)>, dim: usize, length:
 }
 
 impl LayerCache {
-    /// Adds the keys and values of new tokens, `[B, G, T, d]`, and returns all so far.
+    fn shown(&self, length: usize) -> usize {
+        self.sizes.columns(length).min(self.v_bgsd.dims()[2])
+    }
+
+    /// Adds the keys and values of new tokens, `[B, G, T, d]`, and returns all so far, with columns of zeros behind them up
+    /// to one of few sizes.
     pub(super) fn extend(&mut self, k_bgtd: Tensor<4>, v_bgtd: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
         let [b, g, t, d] = k_bgtd.dims();
         let new = self.length..self.length + t;
         self.k_bgds.inplace(|k| k.slice_assign([0..b, 0..g, 0..d, new.clone()], k_bgtd.swap_dims(2, 3)));
         self.v_bgsd.inplace(|v| v.slice_assign([0..b, 0..g, new, 0..d], v_bgtd));
         self.length += t;
-        let k_bgsd = self.k_bgds.clone().narrow(3, 0, self.length).swap_dims(2, 3);
-        (k_bgsd, self.v_bgsd.clone().narrow(2, 0, self.length))
+        let shown = self.shown(self.length);
+        let k_bgsd = self.k_bgds.clone().narrow(3, 0, shown).swap_dims(2, 3);
+        (k_bgsd, self.v_bgsd.clone().narrow(2, 0, shown))
     }
 }

@@ -6,7 +6,9 @@
 //! it ends there, and a mask hides what stands before it. What a row gets depends on its prompt and its seed, not on its
 //! neighbours. Knows nothing of text and rewards.
 //!
-//! A device that is no CPU is spared what it is slow at ([`Manner`]): tokens are chosen there.
+//! A device that is no CPU is spared what it is slow at ([`Manner`]): tokens are chosen there, and sizes are few, so
+//! finished rows stay until half of the rows can go or others come in, and attention walks over hidden columns behind the
+//! current one.
 //!
 //! A step is not recorded as a CUDA graph: the column that it writes is an argument of a kernel, which a recording would
 //! freeze; it would have to be read from a tensor, and a replay is sound only while every buffer that it touched, cache
@@ -29,6 +31,7 @@ use super::config::ModelConfig;
 use super::rope::{Rotary, text_angles};
 use super::sampling::{Sampling, stream};
 use super::seen::Seen;
+use super::sizes::Sizes;
 use super::text::Context;
 use super::vlm::{Head, Qwen2_5Vl};
 
@@ -57,17 +60,19 @@ pub struct Queue<'a> {
 /// How a device is served; the tokens are the same but for rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Manner {
+    sizes: Sizes,
     /// Are tokens chosen where the scores lie, as far as the sampling allows, or on the host?
     there: bool,
 }
 
 impl Manner {
     fn of(device: &Device) -> Self {
-        Self { there: !crate::device::on_cpu(device) }
+        Self { sizes: Sizes::of(device), there: !crate::device::on_cpu(device) }
     }
 }
 
 /// One row that is still written.
+#[derive(Clone)]
 struct Row {
     /// Its place among the completions.
     index: usize,
@@ -89,12 +94,15 @@ struct Decoder<'a> {
     config: &'a ModelConfig,
     device: &'a Device,
     queue: Queue<'a>,
+    sizes: Sizes,
     /// Chooses where the scores lie; none where the host does.
     chooser: Option<Chooser>,
     /// The first prompt that waits.
     next: usize,
     /// The rows of the cache.
     rows: Vec<Row>,
+    /// How many of them, at the end, are nobody's: done from the start, to make up a size.
+    fillers: usize,
     cache: Option<KvCache>,
     completions: Vec<Completion>,
 }
@@ -149,9 +157,11 @@ fn complete(
         config,
         device,
         queue,
+        sizes: manner.sizes,
         chooser: if manner.there { Chooser::new(queue.sampling, model.text().vocabulary(), device) } else { None },
         next: 0,
         rows: Vec::new(),
+        fillers: 0,
         cache: None,
         completions,
     };
@@ -166,12 +176,13 @@ impl Decoder<'_> {
     fn run(&mut self, seen: &mut dyn FnMut(usize, u32) -> ControlFlow<()>) -> ControlFlow<()> {
         loop {
             let open = self.rows.iter().filter(|row| !row.done).count();
-            if (self.rows.len() - open) * 4 >= self.rows.len() {
+            let held = self.rows.len() - self.fillers;
+            if (held - open) * 4 >= held {
                 let fresh = self.admitted(self.queue.slots - open);
                 if open == 0 && fresh == 0 {
                     return ControlFlow::Continue(());
                 }
-                if fresh > 0 || open < self.rows.len() {
+                if fresh > 0 || self.sizes.rows(open, self.queue.slots) < self.rows.len() {
                     self.turn_over(fresh, seen)?;
                     continue;
                 }
@@ -220,7 +231,7 @@ impl Decoder<'_> {
         if fresh > 0 {
             let (cache, which, rows) = self.prefill(self.next..self.next + fresh, seen)?;
             self.next += fresh;
-            length = length.max(cache.len());
+            length = rows.iter().map(|row| cache.len() - row.start).fold(length, usize::max);
             for row in rows {
                 // Its columns counted from the end of its prompt: the end is what moves.
                 came.push(moved(row, cache.len(), length));
@@ -232,7 +243,13 @@ impl Decoder<'_> {
         }
         self.rows.extend(came);
         let left = |row: &Row| self.queue.sampling.max_new_tokens - self.completions[row.index].ids.len();
-        let capacity = length + self.rows.iter().map(left).max().unwrap_or(0);
+        let capacity = self.sizes.columns(length + self.rows.iter().map(left).max().unwrap_or(0));
+        self.fillers = self.sizes.rows(self.rows.len(), self.queue.slots) - self.rows.len();
+        if let (Some((_, which)), Some(last)) = (parts.last_mut(), self.rows.last()) {
+            let (again, filler) = (which[which.len() - 1], last.filler());
+            which.extend(std::iter::repeat_n(again, self.fillers));
+            self.rows.extend(std::iter::repeat_n(filler, self.fillers));
+        }
         let parts: Vec<_> = parts.into_iter().map(|(cache, which)| (cache, indices(&which, self.device))).collect();
         self.cache = (!parts.is_empty()).then(|| KvCache::stack(parts, length, capacity));
         ControlFlow::Continue(())
@@ -247,8 +264,9 @@ impl Decoder<'_> {
     ) -> ControlFlow<(), (KvCache, Vec<usize>, Vec<Row>)> {
         let Self { model, config, device, queue, .. } = *self;
         let (unique, which) = distinct(&queue.prompts[places.clone()]);
-        let batch = Batch::new(&unique, Padding::Left, config.tokens.pad.unwrap_or(0), config, device);
-        let mut cache = KvCache::new(&config.text, batch.rows, batch.width, device, model.dtype());
+        let pad = config.tokens.pad.unwrap_or(0);
+        let batch = Batch::sized(&unique, Padding::Left, pad, self.sizes, config, device);
+        let mut cache = KvCache::new(&config.text, [batch.rows, batch.width], self.sizes, device, model.dtype());
         let h_btd = model.hidden_cached(&batch, Some(&mut cache));
         let [b, t, d] = h_btd.dims();
         let h_bd = h_btd.narrow(1, t - 1, 1).reshape([b, d]);
@@ -287,7 +305,10 @@ impl Decoder<'_> {
         let rotary = Rotary::new(&angles, text.head_dim() / 2, self.device);
         let padded = self.rows.iter().any(|row| row.start > 0);
         let from = if padded { self.rows.iter().map(|row| row.start).collect() } else { vec![] };
-        let seen = Seen::from(Sight { causal: true, from, upto: vec![] });
+        // What stands behind the new token is nobody's yet: its column is what changes from step to step, no shape.
+        let shown = self.cache.as_ref().map_or(0, |cache| cache.shown(column + 1));
+        let upto = if shown > column + 1 { vec![column + 1; rows] } else { vec![] };
+        let seen = Seen::from(Sight { causal: upto.is_empty(), from, upto });
         let ids_bt = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, 1]), self.device);
         let context = Context { rows, rotary: &rotary, seen: &seen, learning: false };
         let h_bd = self.model.text().forward(self.model.text().embed(ids_bt), context, self.cache.as_mut());
@@ -296,6 +317,11 @@ impl Decoder<'_> {
 }
 
 impl Row {
+    /// Nobody's row, with the columns of this one.
+    fn filler(&self) -> Self {
+        Self { rng: stream(0), last: 0, done: true, held: BTreeSet::new(), ..*self }
+    }
+
     /// The row's next token, chosen on the host.
     fn choose(&mut self, scores: &mut [f32], sampling: &Sampling) -> Option<u32> {
         sampling.penalise(scores, &self.held);

@@ -11,6 +11,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Gradients, Int, Tensor, TensorData};
 use curricle_datasets::Encoded;
 
+use super::sizes::Sizes;
 use super::weights::{Pick, export_with};
 use super::{Batch, Padding, Qwen2_5Vl, fixture};
 
@@ -64,6 +65,38 @@ fn padding_may_stand_on_either_side() {
             let start = (row * batch.width + batch.start(row)) * config.text.vocab_size;
             assert_eq!(batch.length(row), rows[row].ids.len());
             assert!(distance(&logits[start..start + alone.len()], alone, &[true]) < 1e-4, "{padding:?} row {row}");
+        }
+    }
+}
+
+/// Batches of one, two and three rows: logits, loss and gradients, with the width as it is and as one of few.
+#[test]
+fn columns_in_vain_change_nothing() {
+    let (config, device, rows) = (fixture::config(), fixture::device(), fixture::rows());
+    let model = fixture::model().train();
+    for padding in [Padding::Left, Padding::Right] {
+        for rows in [&rows[..1], &rows[1..], &rows[..]] {
+            let rows: Vec<&Encoded> = rows.iter().collect();
+            let [exact, few] =
+                [Sizes::Exact, Sizes::Few].map(|sizes| Batch::sized(&rows, padding, 0, sizes, &config, &device));
+            assert!(few.width > exact.width && few.width.is_multiple_of(16), "{} for {}", few.width, exact.width);
+            let real = |batch: &Batch| {
+                let logits = host(model.logits(model.hidden(batch)));
+                let tokens = logits.chunks_exact(config.text.vocab_size).zip(&batch.real);
+                tokens.filter(|(_, real)| **real).flat_map(|(logits, _)| logits.to_vec()).collect::<Vec<_>>()
+            };
+            let apart = distance(&real(&few), &real(&exact), &[true]);
+            assert!(apart < 1e-5, "{padding:?}: logits differ by {apart}");
+            let losses = [&exact, &few].map(|batch| loss(&model, batch));
+            let gradients = losses.clone().map(|loss| export_with(&model, &mut GradientOf(&loss.backward())));
+            let [theirs, ours] = losses.map(host);
+            assert!(distance(&ours, &theirs, &[true]) < 1e-5, "{padding:?}: loss {ours:?} instead of {theirs:?}");
+            let [theirs, ours] = gradients;
+            assert!(ours.len() > 10 && ours.len() == theirs.len());
+            for (name, (_, values)) in &theirs {
+                let apart = distance(&ours[name].1, values, &[true]);
+                assert!(apart < 1e-5, "{padding:?}: the gradient of {name} differs by {apart}");
+            }
         }
     }
 }

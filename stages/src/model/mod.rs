@@ -55,6 +55,7 @@ pub(crate) mod rope;
 pub mod sampling;
 #[cfg(feature = "compute")]
 pub(crate) mod seen;
+pub mod sizes;
 #[cfg(feature = "compute")]
 pub mod tape;
 #[cfg(feature = "compute")]

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use curricle_kernels::attention::Sight;
 
 /// Added to a score that must not count. Finite, so that a row with nothing to see stays a number.
@@ -40,15 +40,17 @@ impl Seen {
     }
 }
 
+/// Made on the device from each query's first and last key: the table itself is no load for the bus.
 fn table(sight: &Sight, [b, t, s]: [usize; 3], device: &Device) -> Option<Tensor<3>> {
     let planes = if sight.from.is_empty() && sight.upto.is_empty() { 1 } else { b };
-    let mut values = Vec::with_capacity(planes * t * s);
-    for plane in 0..planes {
-        for query in 0..t {
-            let [start, end] = sight.range(plane, query, [t, s]);
-            values.extend((0..s).map(|key| if (start..end).contains(&key) { 0.0 } else { HIDDEN }));
-        }
+    let queries = (0..planes).flat_map(|plane| (0..t).map(move |query| sight.range(plane, query, [t, s])));
+    let (first, end): (Vec<i32>, Vec<i32>) = queries.map(|[first, end]| (first as i32, end as i32)).unzip();
+    if first.iter().all(|&first| first == 0) && end.iter().all(|&end| end == s as i32) {
+        return None;
     }
-    let hides = values.contains(&HIDDEN);
-    hides.then(|| Tensor::from_data(TensorData::new(values, [planes, 1, t * s]), &device.clone().inner()))
+    let (n, device) = (planes * t, &device.clone().inner());
+    let column = |values: Vec<i32>| Tensor::<2, Int>::from_data(TensorData::new(values, [n, 1]), device);
+    let keys_1s = Tensor::<2, Int>::from_data(TensorData::new((0..s as i32).collect(), [1, s]), device);
+    let hidden_ns = keys_1s.clone().lower(column(first)).bool_or(keys_1s.greater_equal(column(end)));
+    Some(Tensor::<2>::zeros([n, s], device).mask_fill(hidden_ns, HIDDEN).reshape([planes, 1, t * s]))
 }

@@ -11,6 +11,7 @@ use super::VerifyError;
 use super::report::Quantity;
 use super::sheet::{Difference, Sheet, Stop, Subject, plain};
 use crate::model::config::{MERGE, PATCH_VALUES};
+use crate::model::sizes::Sizes;
 use crate::model::{Batch, Padding};
 
 /// Most patches along an axis; beyond it a grid is damage.
@@ -78,7 +79,7 @@ impl Inputs {
     /// The rows as one batch, padded as the fixtures are.
     pub fn batch(&self, subject: &Subject) -> Batch {
         let rows: Vec<&Encoded> = self.rows.iter().collect();
-        Batch::new(&rows, self.padding, self.pad, &subject.config, &subject.device)
+        Batch::sized(&rows, self.padding, self.pad, Sizes::Exact, &subject.config, &subject.device)
     }
 
     /// Name of token `index` of `[B·T]`.

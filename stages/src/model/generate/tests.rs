@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use super::{Completion, Manner, Queue, complete, generate, generate_with};
 use crate::model::dtype::cast;
+use crate::model::sizes::Sizes;
 use crate::model::{Batch, Padding, Qwen2_5Vl, Sampling, fixture};
 
 const TOKENS: usize = 9;
@@ -112,8 +113,13 @@ fn waiting_prompts_take_the_places_of_finished_rows() {
     }
 }
 
-/// Every way to serve a device: the one of a CPU first.
-const MANNERS: [Manner; 2] = [Manner { there: false }, Manner { there: true }];
+/// Every way to serve a device: the one of a CPU, and what others are spared, one by one and together.
+const MANNERS: [Manner; 4] = [
+    Manner { sizes: Sizes::Exact, there: false },
+    Manner { sizes: Sizes::Exact, there: true },
+    Manner { sizes: Sizes::Few, there: false },
+    Manner { sizes: Sizes::Few, there: true },
+];
 
 #[test]
 fn every_manner_gives_the_same_tokens() {
