@@ -12,7 +12,7 @@ mod norm;
 mod rotary;
 mod swiglu;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::fmt;
 

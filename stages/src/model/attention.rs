@@ -29,7 +29,34 @@ fn attend(q_bhtd: Tensor<4>, k_bgsd: Tensor<4>, v_bgsd: Tensor<4>, seen: &Seen, 
     }
     let ([b, _, t, _], [_, _, s, _]) = (q_bhtd.dims(), k_bgsd.dims());
     let bias = seen.table([b, t, s], &q_bhtd.device());
-    composed(q_bhtd, k_bgsd, v_bgsd, bias, learning)
+    match bias.filter(|_| t == s && seen.sight().is_some_and(|sight| sight.causal)) {
+        Some(bias) => in_blocks(q_bhtd, k_bgsd, v_bgsd, bias, learning, BLOCK),
+        None => composed(q_bhtd, k_bgsd, v_bgsd, bias, learning),
+    }
+}
+
+/// Queries of causal attention that are taken at a time.
+const BLOCK: usize = 512;
+
+/// As [`composed`] where `bias` hides every key after a query's own: some queries at a time meet the keys up to the last of
+/// them, so that of long rows little more than the half is computed that counts.
+fn in_blocks(
+    q_bhtd: Tensor<4>,
+    k_bgsd: Tensor<4>,
+    v_bgsd: Tensor<4>,
+    bias: &Tensor<3>,
+    learning: bool,
+    block: usize,
+) -> Tensor<4> {
+    let ([_, _, t, _], [planes, ..]) = (q_bhtd.dims(), bias.dims());
+    let of = |start: usize| {
+        let end = t.min(start + block);
+        let bias = bias.clone().reshape([planes, t, t]).slice([0..planes, start..end, 0..end]);
+        let bias = bias.reshape([planes, 1, (end - start) * end]);
+        let [k_bgsd, v_bgsd] = [&k_bgsd, &v_bgsd].map(|all| all.clone().narrow(2, 0, end));
+        composed(q_bhtd.clone().narrow(2, start, end - start), k_bgsd, v_bgsd, Some(&bias), learning)
+    };
+    Tensor::cat((0..t).step_by(block).map(of).collect(), 2)
 }
 
 /// `softmax(q·kᵀ + bias)·v` out of Burn's operators. Softmax runs in float32, products in the format of `v`; `bias` is
@@ -186,5 +213,46 @@ impl VisionAttention {
         let weights = vec![&mut self.q.weight, &mut self.k.weight, &mut self.v.weight];
         let fused = Site { name: format!("{name}.qkv"), weights, adapter: &mut self.lora };
         vec![fused, self.proj.site(format!("{name}.proj"))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Tensor;
+    use curricle_kernels::attention::Sight;
+
+    use super::*;
+    use crate::fused::testing::{Random, equal};
+    use crate::model::fixture;
+
+    #[test]
+    fn blocks_of_queries_are_all_queries() {
+        for ([b, h, g, t, d], from, block) in [
+            ([1, 1, 1, 1, 2], vec![], 4),
+            ([2, 4, 2, 7, 6], vec![], 3),
+            ([1, 8, 1, 33, 4], vec![], 8),
+            ([3, 2, 2, 9, 8], vec![0, 4, 8], 4),
+        ] {
+            let inputs = Random(31);
+            let seen = Seen::from(Sight { causal: true, from, upto: vec![] });
+            let bias = seen.table([b, t, t], &fixture::device());
+            let split = |[q, k, v]: [Tensor<2>; 3]| {
+                let heads = |x: Tensor<2>, h| x.reshape([b, t, h, d]).swap_dims(1, 2);
+                [heads(q, h), heads(k, g), heads(v, g)]
+            };
+            let flat = |o: Tensor<4>| o.swap_dims(1, 2).reshape([b * t, h * d]);
+            let hides_none = Tensor::zeros([1, 1, t * t], &fixture::device());
+            equal(
+                &[inputs.shaped([b * t, h * d]), inputs.shaped([b * t, g * d]), inputs.shaped([b * t, g * d])],
+                |all| {
+                    let [q, k, v] = split(all);
+                    flat(in_blocks(q, k, v, bias.unwrap_or(&hides_none), true, block))
+                },
+                |all| {
+                    let [q, k, v] = split(all);
+                    flat(composed(q, k, v, bias, true))
+                },
+            );
+        }
     }
 }
