@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Longest file; a longer one says in its header why.
 const MOST_LINES: usize = 500;
@@ -190,6 +191,20 @@ fn nothing_is_left_for_later() {
         found.extend(marked.map(|(index, line)| format!("{name}:{}: {}", index + 1, line.trim())));
     }
     nothing("work left undone, or a lint switched off in silence", &found);
+}
+
+/// `make next` runs every test with it; here it only has to fit.
+#[test]
+fn the_patch_for_the_next_burn_fits() {
+    let mut patch = Command::new("patch");
+    let patch = patch.args(["-p1", "--dry-run", "--force", "-i", ".ci/burn-0.23.patch"]).current_dir(root());
+    match patch.output() {
+        Err(error) => eprintln!("SKIPPED: no program `patch`: {error}"),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && !said.contains("fuzz"), "{said}");
+        }
+    }
 }
 
 #[test]
