@@ -73,6 +73,8 @@ fn rows_come_back_with_answers() {
         assert!(["stop", "length"].contains(&answer["finish_reason"].as_str().unwrap()));
     }
     assert_eq!(greedy, ask(&["--greedy", "--batch", "1", "--threads", "1"]));
+    assert_eq!(greedy, ask(&["--greedy", "--precision", "f32"]));
+    assert_eq!(ask(&["--greedy", "--precision", "bf16"]).len(), asked.len());
     let drawn = ask(&["--temperature", "1", "--seed", "1"]);
     assert_eq!(drawn, ask(&["--temperature", "1", "--seed", "1", "--batch", "2"]));
     assert_ne!(drawn, ask(&["--temperature", "1", "--seed", "2"]));
@@ -138,4 +140,6 @@ fn what_is_missing_is_told() {
     assert!(no_model.stderr.contains("model/config.json"), "{}", no_model.stderr);
     let no_device = curricle(dir.path(), &["generate", "model", "--rows", "rows.jsonl", "--device", "cuda:99"]);
     assert!(no_device.code == Some(2) && no_device.stderr.contains("cuda:99"), "{}", no_device.stderr);
+    let no_format = curricle(dir.path(), &["generate", "model", "--rows", "rows.jsonl", "--precision", "f16"]);
+    assert!(no_format.code == Some(2) && no_format.stderr.contains("f32, bf16"), "{}", no_format.stderr);
 }

@@ -53,8 +53,7 @@ fn parse(line: &str) -> Line<'_> {
 /// Talks until the person leaves.
 pub fn run(args: &ChatArgs, paint: Paint) -> Result<Exit, Failure> {
     let sampling = &args.sampling;
-    let completer = Completer::open(&args.model, &sampling.device, sampling.threads)
-        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let completer = sampling.open(&args.model).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let rules = completer.sampling(&sampling.wishes());
     let stop = Stop::listen()?;
     let terminal = io::stdin().is_terminal();

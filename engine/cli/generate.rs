@@ -51,6 +51,5 @@ pub fn run(args: &GenerateArgs, paint: Paint) -> Result<Exit, Failure> {
 }
 
 fn open(args: &GenerateArgs) -> Result<Completer, Failure> {
-    let opened = Completer::open(&args.model, &args.sampling.device, args.sampling.threads);
-    opened.map_err(|error| Failure::new(Exit::Usage, error.to_string()))
+    args.sampling.open(&args.model).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
 }

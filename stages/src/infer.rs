@@ -12,10 +12,11 @@ use curricle_datasets::{Encoded, Processor, Row, RowsError, RowsView, records, r
 use serde_json::{Map, Value};
 
 pub use self::conversation::Conversation;
-use crate::model::{Completion, GenerationConfig, ModelConfig, Queue, Qwen2_5Vl, Sampling, generate_with, weights};
+use crate::model::{Completion, GenerationConfig, ModelConfig, Queue, Qwen2_5Vl, Sampling, generate_with};
 use crate::rl::rollout::Generator;
 use crate::rl::seed::{Purpose, derive};
 use crate::train::lanes::{Copies, Lanes};
+use crate::train::precision::Precision;
 
 /// Longest completion where neither the caller nor the folder says one.
 const MAX_NEW_TOKENS: usize = 512;
@@ -68,17 +69,18 @@ pub struct Completer {
 }
 
 impl Completer {
-    /// Opens a model folder on a device, with that many threads (0: one per core).
+    /// Opens a model folder on a device, to compute in a number format with that many threads (0: one per core).
     ///
     /// # Errors
-    /// Where the device is not there, or a file of the folder can't be read or does not fit the others.
-    pub fn open(dir: &Path, device: &str, threads: usize) -> Result<Self, InferError> {
+    /// Where the device is not there or lacks the format, or a file of the folder can't be read or does not fit the others.
+    pub fn open(dir: &Path, device: &str, precision: Precision, threads: usize) -> Result<Self, InferError> {
         let devices = crate::device::all(device).map_err(open_error)?;
         let config = ModelConfig::read(dir).map_err(open_error)?;
         let processor = Processor::open(dir).map_err(open_error)?;
         let defaults = GenerationConfig::read(dir).map_err(open_error)?;
         let lanes = Lanes::new(threads, devices).map_err(open_error)?;
-        let model = weights::load(dir, &config, lanes.first().device).map_err(open_error)?;
+        precision.check(lanes.first().device).map_err(open_error)?;
+        let model = precision.read(dir, &config, lanes.first().device).map_err(open_error)?;
         Ok(Self { model: lanes.copies(model), config, processor, defaults, lanes })
     }
 
@@ -186,6 +188,8 @@ fn row_seed(seed: u64, row: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::DType;
+
     use super::*;
     use crate::testing::Bench;
 
@@ -196,7 +200,7 @@ mod tests {
     #[test]
     fn waves_and_streams_say_the_same() {
         let bench = Bench::drawn();
-        let completer = Completer::open(&bench.model("base"), "cpu", 2).unwrap();
+        let completer = Completer::open(&bench.model("base"), "cpu", Precision::F32, 2).unwrap();
         let rows = rows(&bench);
         let sampling =
             completer.sampling(&Wishes { temperature: Some(1.0), max_new_tokens: Some(6), ..Wishes::default() });
@@ -223,7 +227,7 @@ mod tests {
         let config =
             r#"{ "do_sample": true, "temperature": 0.5, "top_k": 7, "repetition_penalty": 1.5, "eos_token_id": 9 }"#;
         std::fs::write(dir.join("generation_config.json"), config).unwrap();
-        let completer = Completer::open(&dir, "cpu", 1).unwrap();
+        let completer = Completer::open(&dir, "cpu", Precision::F32, 1).unwrap();
         let folder = completer.sampling(&Wishes::default());
         assert_eq!((folder.temperature, folder.top_k, folder.top_p, folder.stop), (0.5, 7, 1.0, vec![9]));
         assert_eq!(folder.max_new_tokens, MAX_NEW_TOKENS);
@@ -234,9 +238,22 @@ mod tests {
     }
 
     #[test]
+    fn bfloat16_is_asked_for_and_computed_with() {
+        let bench = Bench::sums();
+        let open = |precision| Completer::open(&bench.model("base"), "cpu", precision, 1).unwrap();
+        let (wide, narrow) = (open(Precision::F32), open(Precision::Bf16));
+        assert_eq!((wide.model.first().dtype(), narrow.model.first().dtype()), (DType::F32, DType::BF16));
+        let sampling = narrow.sampling(&Wishes { greedy: true, max_new_tokens: Some(4), ..Wishes::default() });
+        let said = |completer: &Completer| completer.complete(&rows(&bench), 0, &sampling, 4, 0).unwrap();
+        let view = wide.lanes.copies(Precision::Bf16.view(wide.model.first()));
+        let view = Completer { model: view, ..open(Precision::F32) };
+        assert_eq!(said(&narrow), said(&view));
+    }
+
+    #[test]
     fn a_row_without_room_is_named() {
         let bench = Bench::sums();
-        let completer = Completer::open(&bench.model("base"), "cpu", 1).unwrap();
+        let completer = Completer::open(&bench.model("base"), "cpu", Precision::F32, 1).unwrap();
         let sampling = completer.sampling(&Wishes { max_new_tokens: Some(1 << 20), ..Wishes::default() });
         let error = completer.complete(&rows(&bench), 0, &sampling, 4, 0).unwrap_err().to_string();
         assert!(error.starts_with("row `0`: its ") && error.contains("positions"), "{error}");

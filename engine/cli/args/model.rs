@@ -32,9 +32,21 @@ pub struct SamplingArgs {
     /// `auto`, `cpu`, `cuda`, `cuda:N`, or several GPUs: `cuda:0,1`, `cuda:all`.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: String,
+    /// Number format of weights and activations; `bf16` takes half the memory, and is slower on a CPU.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = PrecisionArg::F32)]
+    pub precision: PrecisionArg,
     /// Threads on a CPU; 0: one per core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
+}
+
+/// The words of the kinds' `precision`.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum PrecisionArg {
+    /// 32-bit floats.
+    F32,
+    /// bfloat16.
+    Bf16,
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -47,6 +59,19 @@ fn share(text: &str) -> Result<f64, String> {
 
 #[cfg(any(feature = "flex", feature = "cuda"))]
 impl SamplingArgs {
+    /// The model of a folder, to be asked as these say.
+    pub fn open(
+        &self,
+        model: &std::path::Path,
+    ) -> Result<curricle_stages::infer::Completer, curricle_stages::infer::InferError> {
+        use curricle_stages::train::precision::Precision;
+        let precision = match self.precision {
+            PrecisionArg::F32 => Precision::F32,
+            PrecisionArg::Bf16 => Precision::Bf16,
+        };
+        curricle_stages::infer::Completer::open(model, &self.device, precision, self.threads)
+    }
+
     /// In the library's words.
     pub fn wishes(&self) -> curricle_stages::infer::Wishes {
         curricle_stages::infer::Wishes {

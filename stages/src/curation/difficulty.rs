@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::desk::{Desk, keep};
 use crate::kinds::difficulty::Params;
-use crate::model::{ModelConfig, weights};
+use crate::model::ModelConfig;
 use crate::prompt::Instruction;
 use crate::rl::questions::{Draws, Questions};
 use crate::rl::reward::accuracy;
@@ -105,8 +105,8 @@ fn ask(params: &Params, levels: &Levels, context: &mut StageContext<'_>) -> Resu
     let reading = |error: &dyn std::fmt::Display| StageError::while_doing("reading the model", error);
     let config = ModelConfig::read(model_dir).map_err(|error| reading(&error))?;
     params.precision.check(device)?;
-    let model = weights::load(model_dir, &config, device).map_err(|error| reading(&error))?;
-    let model = lanes.copies(params.precision.view(&model));
+    let model = params.precision.read(model_dir, &config, device).map_err(|error| reading(&error))?;
+    let model = lanes.copies(model);
     let instruction = params.instruction.as_ref().map(Instruction::text);
     let questions = Arc::new(Questions::open(data, model_dir, &config, params.max_new_tokens, instruction)?);
     let Params { temperature, top_p, top_k, max_new_tokens, .. } = *params;

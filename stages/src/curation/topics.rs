@@ -11,6 +11,7 @@ use curricle_engine::stage::{StageContext, StageError};
 use super::desk::{Desk, keep};
 use crate::inputs;
 use crate::kinds::topics::{By, Params};
+use crate::train::precision::Precision;
 
 /// Runs the stage.
 ///
@@ -127,7 +128,7 @@ fn by_model(
     let failed = |error: crate::infer::InferError| StageError::Failed(error.to_string());
     let runtime = context.runtime();
     let model = &context.input("model")?.path;
-    let completer = Completer::open(model, &runtime.device, runtime.threads).map_err(failed)?;
+    let completer = Completer::open(model, &runtime.device, Precision::F32, runtime.threads).map_err(failed)?;
     let wishes = Wishes { greedy: true, max_new_tokens: Some(params.max_new_tokens), ..Wishes::default() };
     let asked = examples(rows, clusters, params, context.seed());
     let sampling = completer.sampling(&wishes);

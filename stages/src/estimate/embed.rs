@@ -7,7 +7,6 @@ use super::operations::{Way, text, vision};
 use super::questions::Questions;
 use super::{PROCESS, WIDE, bytes_of, model, whole};
 use crate::kinds::embed::Params;
-use crate::train::precision::Precision;
 
 /// As [`curricle_engine::stage::StageKind::estimate`].
 pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
@@ -26,10 +25,9 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
     let width = data.prompt.map_or(0.0, |prompt| prompt.longest_of(data.rows.unwrap_or(f64::INFINITY)));
     let micro = Micro { rows: params.batch as f64, width, patches: data.patches, image: data.image };
     let lanes = if facts.gpu { 1.0 } else { facts.threads as f64 };
-    let view = if params.precision == Precision::Bf16 { 2 * parameters } else { 0 };
     let vectors = data.rows.map(|rows| whole(rows * sizes.hidden as f64 * WIDE as f64));
     let reading = Memory {
-        weights: WIDE * parameters + view,
+        weights: bytes_of(params.precision) * parameters,
         activations: whole(lanes * activations::passing(&sizes, &micro, w)),
         // All vectors are there together when they are written.
         other: PROCESS + whole(data.cached(data.rows.unwrap_or(0.0))) + vectors.unwrap_or(0),

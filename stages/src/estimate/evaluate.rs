@@ -6,7 +6,6 @@ use super::grpo::{PROMPTS_LEFT_OUT, Rollout};
 use super::questions::Questions;
 use super::{PROCESS, WIDE, bytes_of, model, whole};
 use crate::kinds::evaluate::Params;
-use crate::train::precision::Precision;
 
 /// Bytes of an item's record besides its completions: id, group, answer, scores.
 const RECORD: f64 = 300.0;
@@ -41,13 +40,12 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
     };
     let w = bytes_of(params.precision) as f64;
     let parameters = sizes.parameters() + input.adapter.unwrap_or(0);
-    let read = WIDE * parameters;
+    let held = bytes_of(params.precision) * parameters;
     let other = PROCESS + whole(data.cached(items.unwrap_or(0.0)));
-    // The weights are read as 32-bit floats, a tensor at a time, and stay until the end.
-    let view = if params.precision == Precision::Bf16 { 2 * parameters } else { 0 };
-    let reading = Memory { weights: read, other: PROCESS + 2 * WIDE * sizes.table(), ..Memory::default() };
+    // The weights are read a tensor at a time, and stay until the end.
+    let reading = Memory { weights: held, other: PROCESS + 2 * WIDE * sizes.table(), ..Memory::default() };
     let answering = Memory {
-        weights: read + view,
+        weights: held,
         other,
         ..wave.memory(&sizes, facts, prompt.longest_of(items.unwrap_or(f64::INFINITY)), &data, w)
     };

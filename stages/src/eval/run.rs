@@ -8,7 +8,7 @@ use curricle_engine::stage::{StageContext, StageError};
 
 use super::score::{Item, Metrics, Question, Sample, summarise};
 use crate::kinds::evaluate::Params;
-use crate::model::{Completion, ModelConfig, weights};
+use crate::model::{Completion, ModelConfig};
 use crate::prompt::Instruction;
 use crate::rl::questions::{Draws, Questions};
 use crate::rl::reward::accuracy;
@@ -27,8 +27,8 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let reading = |error: &dyn std::fmt::Display| StageError::while_doing("reading the model", error);
     let config = ModelConfig::read(model_dir).map_err(|error| reading(&error))?;
     params.precision.check(device)?;
-    let model = weights::load(model_dir, &config, device).map_err(|error| reading(&error))?;
-    let model = lanes.copies(params.precision.view(&model));
+    let model = params.precision.read(model_dir, &config, device).map_err(|error| reading(&error))?;
+    let model = lanes.copies(model);
     let instruction = params.instruction.as_ref().map(Instruction::text);
     let mut questions = Questions::open(data, model_dir, &config, params.max_new_tokens, instruction)?;
     questions.truncate(params.limit.unwrap_or(usize::MAX));

@@ -76,8 +76,8 @@ impl Slot {
     }
 
     /// Our values from the whole stored tensor's, which `stored` gives by their index.
-    pub fn take(&self, stored: impl Fn(usize) -> f32) -> Vec<f32> {
-        let mut values = vec![0.0; self.ours.iter().product()];
+    pub fn take<T: Copy + Default>(&self, stored: impl Fn(usize) -> T) -> Vec<T> {
+        let mut values = vec![T::default(); self.ours.iter().product()];
         self.pairs(|ours, theirs| values[ours] = stored(theirs));
         values
     }

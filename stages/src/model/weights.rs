@@ -3,7 +3,8 @@
 //! Reads `model.safetensors` or the shards of `model.safetensors.index.json`, in bfloat16, float16 or float32, with the
 //! hub's names or those of a model in memory, and the adapter beside them where there is one. All missing, unknown and
 //! misshapen tensors are told in one error before any weight is touched. Files are mapped, and go tensor by tensor in both
-//! directions: the model is never in memory twice. Which field has which name is [`super::names`]'s.
+//! directions, each straight into the number format that is wanted of it: the model is never in memory twice, nor wider than it
+//! is held. Which field has which name is [`super::names`]'s.
 
 mod file;
 mod save;
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, Tensor, TensorData, bf16, f16};
+use burn::tensor::{DType, Device, Tensor, TensorData, bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -119,11 +120,31 @@ pub(super) fn at(place: &FilePath) -> impl Fn(WeightsErrorKind) -> WeightsError 
 
 /// Loads the weights of a model folder, and the adapter beside them; they become 32-bit floats.
 pub fn load(dir: &FilePath, config: &ModelConfig, device: &Device) -> Result<Qwen2_5Vl, WeightsError> {
+    load_as(dir, config, device, |_| Width::Wide)
+}
+
+/// In how many bits a weight is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Width {
+    /// float32: what is stored, exactly.
+    Wide,
+    /// bfloat16, rounded to nearest even: what [`super::dtype::cast`] makes of float32, bit for bit.
+    Narrow,
+}
+
+/// As [`load`], each weight as wide as `width` says for its path of fields (`text.layers.0.mlp.up_proj.weight`). An adapter beside
+/// them becomes 32-bit floats in any case. The most that is in memory is what is held, and the tensor that is read.
+pub fn load_as(
+    dir: &FilePath,
+    config: &ModelConfig,
+    device: &Device,
+    width: impl Fn(&str) -> Width,
+) -> Result<Qwen2_5Vl, WeightsError> {
     let files = file::open(dir)?;
     let model = Qwen2_5Vl::new(config, device);
     let stored =
         matched(&files, &slots(&model), config).map_err(|found| at(dir)(WeightsErrorKind::Mismatch(found.into())))?;
-    let model = model.map(&mut Fill { path: Path::default(), stored: &stored, device });
+    let model = model.map(&mut Fill { path: Path::default(), stored: &stored, width, device });
     peft::attach(dir, model, device)
 }
 
@@ -214,13 +235,14 @@ pub(super) fn value(view: &TensorView<'_>, index: usize) -> f32 {
     }
 }
 
-struct Fill<'a> {
+struct Fill<'a, W> {
     path: Path,
     stored: &'a BTreeMap<String, Stored<'a>>,
+    width: W,
     device: &'a Device,
 }
 
-impl ModuleMapper for Fill<'_> {
+impl<W: Fn(&str) -> Width> ModuleMapper for Fill<'_, W> {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.enter(name);
     }
@@ -231,11 +253,18 @@ impl ModuleMapper for Fill<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let shape = param.lazy_shape();
-        let slot = Slot::new(&self.path.joined(), &shape);
+        let path = self.path.joined();
+        let slot = Slot::new(&path, &shape);
         let Some((file, view)) = self.stored.get(&slot.name) else { return param };
-        let data = TensorData::new(slot.take(|index| value(view, index)), shape);
+        let (data, dtype) = match (self.width)(&path) {
+            Width::Wide => (TensorData::new(slot.take(|index| value(view, index)), shape), DType::F32),
+            Width::Narrow => {
+                let narrow = |index| bf16::from_f32(value(view, index));
+                (TensorData::new(slot.take(narrow), shape), DType::BF16)
+            }
+        };
         file.forget(view.data());
-        Param::from_tensor(Tensor::from_data(data, self.device))
+        Param::from_tensor(Tensor::from_data(data, (self.device, dtype)))
     }
 }
 

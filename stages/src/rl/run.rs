@@ -18,7 +18,7 @@ use super::update::Learner;
 use crate::health::{Action, Asker, Guard, Held, Questioned, Reading};
 use crate::kinds::grpo::{Params, Watched};
 use crate::model::tape::Keep;
-use crate::model::{ModelConfig, Qwen2_5Vl, weights};
+use crate::model::{ModelConfig, Qwen2_5Vl};
 use crate::prompt::Instruction;
 use crate::train::carry;
 use crate::train::checkpoint::{self, Checkpoint, CheckpointError, Checkpoints};
@@ -165,8 +165,7 @@ fn reference(
         );
         return Err(StageError::Failed(message));
     }
-    let reference = weights::load(&input.path, &theirs, device).map_err(|error| reading(&error))?;
-    Ok(Some(params.precision.view(&reference)))
+    params.precision.read(&input.path, &theirs, device).map(Some).map_err(|error| reading(&error))
 }
 
 /// The loop: from the newest checkpoint, or the start, to the last step or the one where a rule or a detector ends it.

@@ -83,7 +83,12 @@ mod tracked {
     impl Learns {
         /// Of a model with these parts frozen.
         pub fn of<M: Module>(model: &M, frozen: &[Part]) -> Self {
-            Self { frozen: frozen.to_vec(), adapters: names(model).iter().any(|path| is_adapter(path)) }
+            Self::among(frozen, names(model).iter().any(|path| is_adapter(path)))
+        }
+
+        /// Of a model that is not there yet: with these parts frozen, and with adapters or without.
+        pub fn among(frozen: &[Part], adapters: bool) -> Self {
+            Self { frozen: frozen.to_vec(), adapters }
         }
 
         /// Does the parameter at this path of fields learn?

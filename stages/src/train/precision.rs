@@ -3,6 +3,7 @@
 //! ```text
 //! folder (any format) ──hold──▶ what learns: f32, its own master     ──view──▶ bf16, made anew after every update
 //!                               what is frozen: bf16                  ──view──▶ the same tensors
+//!                     ──read──▶ all of it to compute with
 //!         result (f32) ◀──whole── trained masters + the folder's frozen weights
 //! ```
 //!
@@ -31,9 +32,12 @@ mod held {
     use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
     use burn::tensor::{DType, Device, Tensor};
     use curricle_engine::stage::StageError;
+    use std::path::Path as FilePath;
 
     use super::Precision;
     use crate::model::dtype::cast;
+    use crate::model::weights::{self, WeightsError, Width};
+    use crate::model::{ModelConfig, Qwen2_5Vl};
     use crate::train::gradients::Path;
 
     impl Precision {
@@ -52,7 +56,24 @@ mod held {
             Err(StageError::Failed("this device has no bfloat16; use `precision = \"f32\"`".to_owned()))
         }
 
-        /// A plain float32 model as it is held while it is trained: what learns as it is, the rest as it is computed with.
+        /// As wide as frozen weights are held.
+        pub fn width(self) -> Width {
+            match self {
+                Self::F32 => Width::Wide,
+                Self::Bf16 => Width::Narrow,
+            }
+        }
+
+        /// The model of a folder to compute with, its adapter included: [`Self::view`] of it, and never wider in memory.
+        ///
+        /// # Errors
+        /// As [`weights::load`].
+        pub fn read(self, dir: &FilePath, config: &ModelConfig, device: &Device) -> Result<Qwen2_5Vl, WeightsError> {
+            weights::load_as(dir, config, device, |_| self.width()).map(|model| self.view(&model))
+        }
+
+        /// A plain float32 model as it is held while it is trained: what learns as it is, the rest as it is computed with. What is
+        /// that already stays.
         pub fn hold<M: Module>(self, model: M, learns: impl Fn(&str) -> bool) -> M {
             if self == Self::F32 {
                 return model;

@@ -13,7 +13,7 @@ use super::precision::Precision;
 use crate::inputs::copy_companions;
 use crate::model::lora::Lora;
 use crate::model::peft::{self, Peft};
-use crate::model::weights::{self, WeightsError};
+use crate::model::weights::{self, WeightsError, Width};
 use crate::model::{ModelConfig, Qwen2_5Vl};
 
 /// What training starts from.
@@ -67,8 +67,12 @@ impl Start {
         let Change { lora, frozen, tokens, precision, seed } = change;
         let mut config = ModelConfig::read(folder).map_err(|error| reading(&error))?;
         let rows = config.text.vocab_size;
-        let mut model = weights::load(folder, &config, device).map_err(|error| reading(&error))?;
         let mut adapter = peft::read(folder).map_err(|error| reading(&error))?;
+        let learns = Learns::among(frozen, adapter.is_some() || lora.is_some());
+        // Rows to be added are means, which narrow rows would make other ones.
+        let grows = |path: &str| !tokens.is_empty() && matches!(Part::of(path), Part::Embed | Part::Head);
+        let width = |path: &str| if learns.at(path) || grows(path) { Width::Wide } else { precision.width() };
+        let mut model = weights::load_as(folder, &config, device, width).map_err(|error| reading(&error))?;
         if !tokens.is_empty() {
             if adapter.is_some() {
                 return Err(StageError::Failed(
@@ -121,7 +125,9 @@ impl End {
         }
         let mut config = self.config.clone();
         config.text.vocab_size = self.rows;
-        let origin = weights::load(&self.folder, &config, &self.device)?;
+        // What has learnt is read to be passed over.
+        let width = |path: &str| if learns(path) { Width::Narrow } else { Width::Wide };
+        let origin = weights::load_as(&self.folder, &config, &self.device, width)?;
         let (origin, _) = origin.with_tokens(config, self.config.text.vocab_size);
         Ok(self.precision.whole(model.clone(), &origin, learns))
     }

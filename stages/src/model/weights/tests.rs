@@ -1,7 +1,11 @@
 use std::fs;
 
-use super::{Format, Precision, export, load, save, save_as};
-use crate::model::fixture;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{DType, Tensor};
+
+use super::{Format, Precision, Width, export, load, load_as, save, save_as};
+use crate::model::dtype::cast;
+use crate::model::{Qwen2_5Vl, fixture};
 use crate::testing::peak;
 
 #[test]
@@ -157,8 +161,56 @@ fn a_model_is_never_in_memory_twice() {
             let held = peak(|| read = Some(load(dir.path(), &config, &device).unwrap()));
             assert!(held < whole + 3 * largest + small, "{held} bytes to read {whole}");
             assert!(held > whole, "the count is of another thread");
-            eprintln!("{precision:?}: {written} bytes held to write {whole}, {held} to read it; the largest tensor has {largest}");
+            drop(read);
+            let mut read = None;
+            let narrow = peak(|| read = Some(load_as(dir.path(), &config, &device, |_| Width::Narrow).unwrap()));
+            assert!(narrow < whole / 2 + 3 * largest + small, "{narrow} bytes to read {whole} into half");
+            assert!(narrow > whole / 2, "the count is of another thread");
+            eprintln!(
+                "{precision:?}: {written} bytes held to write {whole}, {held} to read it, {narrow} into half; the largest tensor has \
+                 {largest}"
+            );
             fs::remove_file(dir.path().join("model.safetensors")).unwrap_or_default();
         }
     });
+}
+
+/// The number format of every parameter, in the order of its fields.
+fn formats(model: &Qwen2_5Vl) -> Vec<DType> {
+    struct Formats(Vec<DType>);
+    impl ModuleVisitor for Formats {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(param.val().dtype());
+        }
+    }
+    let mut formats = Formats(Vec::new());
+    model.visit(&mut formats);
+    formats.0
+}
+
+#[test]
+fn what_is_read_narrow_is_what_would_have_been_rounded() {
+    let (mut config, device, dir) = (fixture::config(), fixture::device(), tempfile::tempdir().unwrap());
+    config.tie_word_embeddings = false;
+    let model = config.init(7, &device);
+    let tower = |path: &str| if path.starts_with("visual.") { Width::Narrow } else { Width::Wide };
+    for precision in [Precision::F32, Precision::F16, Precision::Bf16] {
+        save_as(&model, &config, dir.path(), Format { precision, max_shard: None }).unwrap();
+        let wide = load(dir.path(), &config, &device).unwrap();
+        let narrow = load_as(dir.path(), &config, &device, |_| Width::Narrow).unwrap();
+        assert!(formats(&wide).iter().all(|format| *format == DType::F32));
+        assert!(formats(&narrow).iter().all(|format| *format == DType::BF16));
+        let bits = |model: &Qwen2_5Vl| {
+            let of =
+                |(_, values): &(Vec<usize>, Vec<f32>)| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            export(model).iter().map(|(name, tensor)| (name.clone(), of(tensor))).collect::<Vec<_>>()
+        };
+        let rounded = bits(&cast(wide.clone(), DType::BF16));
+        assert!(bits(&narrow) == rounded && rounded.iter().any(|(_, bits)| bits.iter().any(|bits| *bits != 0)));
+        let mixed = load_as(dir.path(), &config, &device, tower).unwrap();
+        for ((name, mixed), ((_, wide), (_, narrow))) in bits(&mixed).iter().zip(bits(&wide).iter().zip(&rounded)) {
+            assert!(mixed == if name.starts_with("visual.") { narrow } else { wide }, "{name}");
+        }
+        assert!(formats(&mixed).contains(&DType::BF16) && formats(&mixed).contains(&DType::F32));
+    }
 }

@@ -2,12 +2,17 @@ use curricle_engine::exec::StageEvent;
 use curricle_engine::stage::{AnyKind, Kind, Runtime, StageError};
 use serde_json::{Value, json};
 
+use super::{Change, Start};
 use crate::kinds::export::Export;
 use crate::kinds::grpo::Grpo;
 use crate::kinds::merge::Merge;
 use crate::kinds::sft::Sft;
-use crate::model::peft;
-use crate::testing::{Bench, seen};
+use crate::model::lora::Lora;
+use crate::model::weights::{self, export};
+use crate::model::{ModelConfig, Qwen2_5Vl, fixture, peft};
+use crate::testing::{Bench, peak, seen};
+use crate::train::freeze::{Learns, Part};
+use crate::train::precision::Precision;
 
 const ADAPTER: &str = "adapter_model.safetensors";
 
@@ -149,4 +154,68 @@ fn tokens_are_added_to_a_model_in_bfloat16_with_frozen_parts() {
         assert_eq!(*bytes == after[name], !name.contains("embed_tokens"), "{name}");
     }
     assert!(after["model.embed_tokens.weight"].len() > before["model.embed_tokens.weight"].len());
+}
+
+/// A model, what is frozen, adapters and tokens that it gets.
+type Case<'a> = (&'a str, &'a [Part], Option<&'a Lora>, &'a [String]);
+
+/// What is read straight into the format in which it is held is what was read in float32 and then rounded, whatever learns.
+#[test]
+fn a_model_is_held_as_if_all_of_it_had_been_read_wide() {
+    let bench = Bench::sums();
+    sft(&bench, "tuned", 1, None).unwrap();
+    let lora = Lora { rank: 2, ..Lora::default() };
+    let tokens = ["<more>".to_owned(), "<most>".to_owned()];
+    let bits = |model: &Qwen2_5Vl| -> Vec<_> {
+        let of = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        export(model).into_iter().map(|(name, (shape, values))| (name, shape, of(&values))).collect()
+    };
+    let cases: [Case<'_>; 5] = [
+        ("base", &[Part::Vision, Part::Text], None, &[]),
+        ("base", &[Part::Embed, Part::Vision], None, &tokens),
+        ("base", &[], None, &tokens),
+        ("base", &[Part::Vision], Some(&lora), &[]),
+        ("tuned", &[Part::Vision], None, &[]),
+    ];
+    for (name, frozen, lora, tokens) in cases {
+        let folder = bench.model(name);
+        let open = |precision| {
+            let change = Change { lora, frozen, tokens, precision, seed: 3 };
+            Start::open(&folder, change, &fixture::device()).unwrap().model
+        };
+        let (wide, held) = (open(Precision::F32), open(Precision::Bf16));
+        let learns = Learns::of(&wide, frozen);
+        let expected = Precision::Bf16.hold(wide, |path| learns.at(path));
+        assert!(bits(&held) == bits(&expected), "{name} without {frozen:?}");
+        let view = Precision::Bf16.view(&held);
+        assert!(
+            bits(&view) == bits(&Precision::Bf16.view(&expected)),
+            "{name} without {frozen:?}, as it is computed with"
+        );
+    }
+    let folder = bench.model("tuned");
+    let config = ModelConfig::read(&folder).unwrap();
+    let read = Precision::Bf16.read(&folder, &config, &fixture::device()).unwrap();
+    let before = Precision::Bf16.view(&weights::load(&folder, &config, &fixture::device()).unwrap());
+    assert!(bits(&read) == bits(&before), "an adapter is computed with in the format of its base");
+}
+
+/// Where only adapters learn, no more than half of a float32 model is ever there, and a few tensors.
+#[test]
+fn a_frozen_model_is_never_wide() {
+    let bench = Bench::sums();
+    let folder = bench.model("base");
+    let lora = Lora { rank: 1, ..Lora::default() };
+    let open = |precision| {
+        let change = Change { lora: Some(&lora), frozen: &[], tokens: &[], precision, seed: 3 };
+        let mut start = None;
+        let held = peak(|| start = Some(Start::open(&folder, change, &fixture::device()).unwrap()));
+        (held, export(&start.unwrap().model).values().map(|(_, values)| 4 * values.len()).sum::<usize>())
+    };
+    let _warm = open(Precision::F32);
+    crate::train::lanes::single().unwrap().install(|| {
+        let ((wide, whole), (narrow, _)) = (open(Precision::F32), open(Precision::Bf16));
+        assert!(wide > whole, "the count is of another thread: {wide} of {whole}");
+        assert!(wide - narrow > whole / 3, "{wide} bytes in float32, {narrow} in bfloat16, of {whole}");
+    });
 }
