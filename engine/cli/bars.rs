@@ -56,7 +56,10 @@ impl Bars {
     pub fn show(&mut self, event: &RunEvent) {
         match &event.what {
             Happening::GateJudged { .. } => self.gate(&event.what),
-            Happening::RunStarted { .. } | Happening::RunFinished { .. } | Happening::StageCheckpoint { .. } => {}
+            Happening::RunStarted { .. }
+            | Happening::RunFinished { .. }
+            | Happening::StageCheckpoint { .. }
+            | Happening::StageMemory { .. } => {}
             Happening::StageResumed { .. } | Happening::StageProgress { .. } | Happening::StageLog { .. }
                 if self.dashboard => {}
             Happening::StageAlert { .. } if self.dashboard => self.held.push(event.clone()),

@@ -46,7 +46,8 @@ use crate::paint::Paint;
 
 #[cfg(any(feature = "flex", feature = "cuda"))]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: curricle_stages::phases::heap::Counted<mimalloc::MiMalloc> =
+    curricle_stages::phases::heap::Counted(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

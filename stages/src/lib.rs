@@ -11,6 +11,7 @@
 //! - [`eval`]: completions on held-out rows → accuracy;
 //! - `infer`: a model folder → completions of rows, for whoever wants to try it;
 //! - [`verify`]: a checkpoint → how far our model is from what transformers made of it;
+//! - `phases`: phases of a stage → the memory that each had, and pools emptied between them;
 //! - `fused`: operators in one pass, where a tensor is float32 on the CPU;
 //! - [`device`]: with `fused` the only place that names a back end.
 //!
@@ -38,6 +39,8 @@ pub mod kinds;
 #[cfg(feature = "rows")]
 pub mod leaks;
 pub mod model;
+#[cfg(feature = "compute")]
+pub mod phases;
 pub mod prompt;
 pub mod rl;
 #[cfg(test)]

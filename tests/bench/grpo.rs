@@ -6,6 +6,7 @@ use curricle_stages::device::resolve;
 use curricle_stages::kinds::grpo::Params;
 use curricle_stages::model::Sampling;
 use curricle_stages::model::tape::Keep;
+use curricle_stages::phases::Phases;
 use curricle_stages::rl::objective::entropy::Controller;
 use curricle_stages::rl::objective::kl::Kl;
 use curricle_stages::rl::rollout::{Generator, Sample};
@@ -79,6 +80,7 @@ pub fn measure(case: &Case) -> Answer {
     }
     let model = config.init(1, &device);
     let reference = lanes.copies(params.precision.view(&model));
+    let phases = Phases::on(lanes.devices());
     let updater = Updater {
         params: &params,
         config: &config,
@@ -86,6 +88,7 @@ pub fn measure(case: &Case) -> Answer {
         pad: 0,
         seed: 1,
         lanes: &lanes,
+        phases: &phases,
         keep: Keep::All,
     };
     // As in a stage, no token that stands for an image may be drawn.

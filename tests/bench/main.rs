@@ -39,7 +39,8 @@ use case::{Answer, Case};
 use process::Peers;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: curricle_stages::phases::heap::Counted<mimalloc::MiMalloc> =
+    curricle_stages::phases::heap::Counted(mimalloc::MiMalloc);
 
 /// Measurements that are asked for together.
 struct Part {

@@ -58,9 +58,8 @@ impl History {
                 (count > 0).then(|| sum / count as f64)
             };
             let times = runs.iter().filter_map(|used| Some((used.usage.expected_s? * used.usage.share, used.wall_s)));
-            let peaks = runs.iter().filter_map(|used| {
-                Some((used.usage.expected_memory? as f64, used.usage.peak_memory.filter(|peak| *peak > 0)? as f64))
-            });
+            let peaks =
+                runs.iter().filter_map(|used| Some((used.usage.expected_memory? as f64, used.usage.peak()? as f64)));
             Some(Time {
                 seconds: pace * work,
                 runs: runs.len(),
@@ -90,6 +89,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stage::{Counted, PhaseMemory};
     use crate::store::Usage;
 
     fn used(stage: &str, work: f64, wall_s: f64, expected_s: Option<f64>) -> Used {
@@ -143,6 +143,19 @@ mod tests {
         let found = time(part(0.5), 10.0).unwrap();
         assert!((found.seconds - 10.0).abs() < 1e-9 && (found.error.unwrap() - 0.1).abs() < 1e-9, "{found:?}");
         assert_eq!(time(part(0.1), 10.0), None, "too little to tell");
+    }
+
+    #[test]
+    fn memory_is_that_of_the_device_where_it_has_its_own() {
+        let with = |of| {
+            let mut used = used("a", 1.0, 1.0, None);
+            let phase = PhaseMemory { phase: "update".into(), peak: 80, held: 8, of };
+            used.usage.phases = vec![PhaseMemory { peak: 40, ..phase.clone() }, phase];
+            (used.usage.expected_memory, used.usage.peak_memory) = (Some(100), Some(50));
+            time(vec![used], 1.0).unwrap().memory_error.unwrap()
+        };
+        assert!((with(Counted::Heap) - 1.0).abs() < 1e-9, "100 expected, 50 in the process");
+        assert!((with(Counted::Device) - 0.25).abs() < 1e-9, "100 expected, 80 of the device");
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Estimates {
             share: 1.0,
             expected_s: stage.time.map(|time| time.seconds),
             expected_memory: stage.estimate.peak().map(|phase| phase.memory.total()),
-            peak_memory: None,
+            ..Usage::default()
         };
         self.stages.iter().map(|stage| (stage.stage, of(stage))).collect()
     }

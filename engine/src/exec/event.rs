@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::stage::PhaseMemory;
+
 /// Something a running stage reports. One JSON object per line on a worker's standard output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -37,6 +39,11 @@ pub enum StageEvent {
         action: String,
         /// What was seen, with its numbers.
         message: String,
+    },
+    /// What its phases had in memory, from the beginning of this attempt to its end; once, when its work is done.
+    Memory {
+        /// Each, in the order of their first turn.
+        phases: Vec<PhaseMemory>,
     },
     /// A line for the log.
     Log {

@@ -122,7 +122,7 @@ impl History {
                     self.alerts.push(alert);
                 }
             }
-            StageEvent::Checkpoint { .. } | StageEvent::Log { .. } => {}
+            StageEvent::Checkpoint { .. } | StageEvent::Memory { .. } | StageEvent::Log { .. } => {}
         }
     }
 

@@ -29,7 +29,7 @@ pub use interrupt::Interrupt;
 pub use ledger::Ledger;
 pub use preflight::{Preflight, RunError, preflight};
 pub use rebuild::{RebuildError, rebuild};
-pub use receipt::{ArmReceipt, InputReceipt, Outcome, Receipt, StageReceipt, Status};
+pub use receipt::{ArmReceipt, InputReceipt, MemoryReceipt, Outcome, Receipt, StageReceipt, Status};
 pub use run_event::{Happening, RunEvent};
 pub use schedule::{Run, execute};
 pub use subprocess::Subprocess;

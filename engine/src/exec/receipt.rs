@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::gate::GateRecord;
 use crate::plan::Reason;
-use crate::stage::ArtifactKind;
-use crate::store::{Adopted, Key};
+use crate::stage::{ArtifactKind, PhaseMemory};
+use crate::store::{Adopted, Key, Usage};
 
 /// A run, in one document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,6 +72,9 @@ pub struct StageReceipt {
     pub reasons: Vec<Reason>,
     /// Seconds it took, now or when it was built; `None` if there is no result.
     pub wall_s: Option<f64>,
+    /// The memory that making it took, if somebody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryReceipt>,
     /// Folder of the result.
     pub artifact: Option<PathBuf>,
     /// What it went through, beside its result or, where there is none, beside what there is of it; may not be there.
@@ -86,6 +89,24 @@ pub struct StageReceipt {
     pub adopted: Option<Adopted>,
     /// Why it failed or did not start.
     pub message: Option<String>,
+}
+
+/// The memory that a stage took.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryReceipt {
+    /// Bytes at the peak of its process; none where it had no process of its own.
+    pub peak: Option<u64>,
+    /// Bytes that were expected at the peak, of a device's memory where it computed on one.
+    pub expected: Option<u64>,
+    /// What its phases had, as far as it says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PhaseMemory>,
+}
+
+impl From<&Usage> for MemoryReceipt {
+    fn from(usage: &Usage) -> Self {
+        Self { peak: usage.peak_memory, expected: usage.expected_memory, phases: usage.phases.clone() }
+    }
 }
 
 /// What a stage read on one port.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Outcome, StageEvent};
 use crate::gate::{OnFail, Verdict};
+use crate::stage::PhaseMemory;
 use crate::store::Key;
 
 /// One line of `events.ndjson`.
@@ -39,6 +40,8 @@ pub enum Happening {
     StageCheckpoint { stage: String, key: Key, step: usize },
     /// Something is wrong with how it goes; `action` is `warn`, `stop` or `rollback`.
     StageAlert { stage: String, key: Key, step: usize, detector: String, action: String, message: String },
+    /// What its phases had in memory.
+    StageMemory { stage: String, key: Key, phases: Vec<PhaseMemory> },
     /// A line for the log.
     StageLog { stage: String, key: Key, message: String },
     /// Its result is committed.
@@ -73,6 +76,7 @@ impl RunEvent {
             StageEvent::Alert { step, detector, action, message } => {
                 Happening::StageAlert { stage, key, step, detector, action, message }
             }
+            StageEvent::Memory { phases } => Happening::StageMemory { stage, key, phases },
             StageEvent::Log { message } => Happening::StageLog { stage, key, message },
         })
     }

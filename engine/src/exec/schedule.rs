@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::history::{HISTORY, Writer};
-use super::receipt::{ArmReceipt, InputReceipt, Outcome, Receipt, StageReceipt, Status};
+use super::receipt::{ArmReceipt, InputReceipt, MemoryReceipt, Outcome, Receipt, StageReceipt, Status};
 use super::usage::Watch;
 use super::{Executor, Happening, Interrupt, Job, RunEvent, StageEvent};
 use crate::clock;
@@ -391,6 +391,7 @@ impl<'a> Scheduler<'a> {
                 _ => Vec::new(),
             },
             wall_s: artifact.map(|artifact| artifact.manifest().wall_s),
+            memory: artifact.and_then(|artifact| artifact.manifest().usage.as_deref()).map(MemoryReceipt::from),
             artifact: artifact.map(|artifact| artifact.dir().to_owned()),
             history: match artifact {
                 Some(artifact) => Some(artifact.dir().join(HISTORY)),

@@ -52,6 +52,7 @@ fn stage_row(stage: &StageReceipt) -> StageRow {
         key: stage.key.short(),
         status: stage.status,
         wall_s: stage.wall_s,
+        memory: stage.memory.clone(),
         why: reasons.chain(stage.adopted.as_ref().map(ToString::to_string)).chain(stage.message.clone()).collect(),
     }
 }

@@ -13,6 +13,10 @@ impl Report {
     pub fn to_markdown(&self) -> String {
         let mut text = format!("# {}\n\n{}\n", self.recipe, self.headline());
         text += &format!("\n## Stages\n\n{}", self.stages_table());
+        let memory = self.memory_rows();
+        if memory.len() > 1 {
+            text += &format!("\n## Memory\n\n{}\n{}\n", markdown(&memory), Self::about_memory());
+        }
         if !self.curation.is_empty() {
             text += &format!("\n## Rows\n\n{}", markdown(&self.curation_rows()));
         }
@@ -129,6 +133,11 @@ impl Report {
     /// Says in a heading whose numbers follow.
     pub(super) fn of_base(&self) -> &'static str {
         if self.arms.is_some() { ", recipe as written" } else { "" }
+    }
+
+    pub(super) fn about_memory() -> &'static str {
+        "Process: the peak of its resident memory. Heap: blocks of 4 KiB or more in use, without pages that the allocator keeps. \
+         Device: reserved by its pools at the most, in use at the end."
     }
 
     pub(super) fn about_metrics(&self) -> &'static str {

@@ -35,7 +35,7 @@ pub use runs::{find_run, latest_run};
 pub use statistics::{Interval, bootstrap_mean, paired_bootstrap, wilson};
 pub use trace::{Fate, Passage, trace};
 
-use crate::exec::{Outcome, Status};
+use crate::exec::{MemoryReceipt, Outcome, Status};
 use crate::fs::FsError;
 use crate::gate::GateRecord;
 
@@ -113,6 +113,9 @@ pub struct StageRow {
     pub status: Status,
     /// Seconds it took, now or when it was built.
     pub wall_s: Option<f64>,
+    /// The memory that it took, if somebody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryReceipt>,
     /// Why it ran, or why it has no result.
     pub why: Vec<String>,
 }

@@ -72,6 +72,10 @@ impl Report {
                 self.troubles().iter().fold(String::new(), |text, line| text + "<li>" + &escape(line) + "</li>");
             page += &format!("<ul>{lines}</ul>\n");
         }
+        let memory = self.memory_rows();
+        if memory.len() > 1 {
+            page += &format!("<h2>Memory</h2>\n{}{}", table(&memory), about(Self::about_memory()));
+        }
         page + "</body>\n</html>\n"
     }
 

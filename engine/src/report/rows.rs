@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::curves::Curve;
 use super::{ArmDifference, ArmTable, Comparison, Evaluation, Interval, Report, StageRow, StagesOf, duration};
+use crate::estimate::bytes;
 use crate::exec::Status;
+use crate::stage::PhaseMemory;
 
 /// A table: rows of cells, the first the head.
 pub type Rows = Vec<Vec<String>>;
@@ -33,6 +35,24 @@ impl Report {
             vec![name, kind, status, time, stage.key.clone(), why]
         };
         with_head(&["stage", "kind", "status", "time", "key", "why"], self.stages.iter().map(row))
+    }
+
+    /// What each stage had in memory: its process, then its phases. Nothing where nobody looked, or stages are counted only.
+    pub(super) fn memory_rows(&self) -> Rows {
+        let looked = |stage: &StageRow| Some((stage.stage.clone(), stage.memory.clone()?));
+        let stages = self.stages.iter().filter(|_| !self.is_folded()).filter_map(looked);
+        let rows = stages.flat_map(|(name, memory)| {
+            let known = |count: Option<u64>| count.map_or_else(String::new, bytes);
+            let whole = memory.peak.map(|peak| {
+                vec![name.clone(), "its process".to_owned(), bytes(peak), String::new(), known(memory.expected)]
+            });
+            let phase = move |phase: PhaseMemory| {
+                let what = format!("{} ({})", phase.phase, phase.of.word());
+                vec![name.clone(), what, bytes(phase.peak), bytes(phase.held), String::new()]
+            };
+            whole.into_iter().chain(memory.phases.into_iter().map(phase))
+        });
+        with_head(&["stage", "phase", "at most", "at its end", "expected"], rows)
     }
 
     /// Variants × what became of their stages, aligned by column.

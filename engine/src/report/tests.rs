@@ -6,9 +6,9 @@ use std::path::Path;
 use serde_json::json;
 
 use super::*;
-use crate::exec::{InputReceipt, Receipt, StageReceipt};
+use crate::exec::{InputReceipt, MemoryReceipt, Receipt, StageReceipt};
 use crate::fs;
-use crate::stage::ArtifactKind;
+use crate::stage::{ArtifactKind, Counted, PhaseMemory};
 use crate::store::{Key, KeyPreimage};
 
 fn key() -> Key {
@@ -43,6 +43,7 @@ fn evaluation(root: &Path, model: &str, data: &str, scores: &[u8]) -> StageRecei
         status: Status::Ran,
         reasons: Vec::new(),
         wall_s: Some(3.0),
+        memory: None,
         artifact: Some(artifact),
         history: None,
         inputs: BTreeMap::from([
@@ -104,6 +105,35 @@ fn each_evaluation_is_compared_with_the_one_before_it_on_the_same_data() {
     let text = report.to_markdown();
     assert!(text.contains("| sft → mrl | image    | 40  | +1.000 [+1.000, +1.000] * |"), "{text}");
     assert!(text.contains("Done in 1 min 05 s"), "{text}");
+    let back: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
+    assert_eq!(back, report);
+}
+
+#[test]
+fn the_memory_of_stages_and_of_their_phases_is_a_table_where_somebody_looked() {
+    let dir = tempfile::tempdir().unwrap();
+    let without = evaluation(dir.path(), "sft", "test", &[1, 0]);
+    let plain = build(&receipt(vec![without.clone()])).unwrap();
+    assert!(!plain.to_markdown().contains("## Memory") && !plain.to_html().contains("Memory"));
+    // As a receipt of an earlier version is, which knew no memory.
+    let mut older = serde_json::to_value(&without).unwrap();
+    assert!(older.as_object_mut().unwrap().remove("memory").is_none());
+    assert_eq!(serde_json::from_value::<StageReceipt>(older).unwrap(), without);
+
+    let phase = |phase: &str, peak, held| PhaseMemory { phase: phase.into(), peak, held, of: Counted::Heap };
+    let phases = vec![phase("answering", 90_000_000, 1_500_000)];
+    let memory = MemoryReceipt { peak: Some(120_000_000), expected: Some(100_000_000), phases };
+    let with = StageReceipt { memory: Some(memory), ..evaluation(dir.path(), "mrl", "test", &[1, 1]) };
+    let report = build(&receipt(vec![without, with])).unwrap();
+    let text = report.to_markdown();
+    for line in [
+        "| stage      | phase            | at most | at its end | expected |",
+        "| score[mrl] | its process      | 120 MB  |            | 100 MB   |",
+        "| score[mrl] | answering (heap) | 90.0 MB | 1.50 MB    |          |",
+    ] {
+        assert!(text.contains(line), "{line} not in\n{text}");
+    }
+    assert!(report.to_html().contains("<h2>Memory</h2>"));
     let back: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
     assert_eq!(back, report);
 }

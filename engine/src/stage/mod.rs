@@ -7,6 +7,7 @@
 mod context;
 mod estimate;
 mod fact;
+mod memory;
 mod metric;
 mod port;
 mod problem;
@@ -25,6 +26,7 @@ use serde_json::Value;
 pub use context::{DataView, InputArtifact, Runtime, StageContext, StageError, StageRequest};
 pub use estimate::{Estimate, Extent, Facts, Length, Memory, Phase, rough_tokens};
 pub use fact::{Fact, Said};
+pub use memory::{Counted, PhaseMemory};
 pub use metric::Metric;
 pub use port::{ArtifactKind, InputPort, OutputPort, Ports};
 pub use problem::{Problem, ProblemAt, Problems};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Adopted, Key, KeyPreimage, StoreError};
 use crate::fs;
+use crate::stage::{Counted, PhaseMemory};
 
 /// `manifest.json` of a committed entry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +53,18 @@ pub struct Usage {
     pub expected_memory: Option<u64>,
     /// Bytes of memory at the peak of its process; none where it had no process of its own.
     pub peak_memory: Option<u64>,
+    /// The memory of its phases, as far as it says; of the attempt that finished it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PhaseMemory>,
+}
+
+impl Usage {
+    /// Bytes at the peak of the memory that an estimate is of: the device's where it computed on one of its own, else those of
+    /// its process.
+    pub fn peak(&self) -> Option<u64> {
+        let device = self.phases.iter().filter(|phase| phase.of == Counted::Device).map(|phase| phase.peak).max();
+        device.or(self.peak_memory).filter(|peak| *peak > 0)
+    }
 }
 
 /// What is read of a manifest to know what an entry cost.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::desk::{Desk, keep};
 use crate::kinds::difficulty::Params;
 use crate::model::ModelConfig;
+use crate::phases::{Phase, Phases};
 use crate::prompt::Instruction;
 use crate::rl::questions::{Draws, Questions};
 use crate::rl::reward::accuracy;
@@ -111,7 +112,7 @@ fn ask(params: &Params, levels: &Levels, context: &mut StageContext<'_>) -> Resu
     let questions = Arc::new(Questions::open(data, model_dir, &config, params.max_new_tokens, instruction)?);
     let Params { temperature, top_p, top_k, max_new_tokens, .. } = *params;
     let sampling = questions.sampling(&config, Draws { temperature, top_p, top_k, max_new_tokens });
-    let batch = params.batch;
+    let (batch, phases) = (params.batch, Phases::on(lanes.devices()));
     let generator = Generator { model: &model, config: &config, sampling: &sampling, batch, lanes: &lanes };
 
     let total = questions.rows().len();
@@ -128,7 +129,8 @@ fn ask(params: &Params, levels: &Levels, context: &mut StageContext<'_>) -> Resu
         }
         let rows: Vec<usize> = (found.len()..total.min(found.len() + wave)).collect();
         let encoded = ahead.take_all(rows[0] - before..rows[0] - before + rows.len())?;
-        let judged = decide(params, levels, &questions, &generator, (&rows, &encoded), context.seed());
+        let decide = || decide(params, levels, &questions, &generator, (&rows, &encoded), context.seed());
+        let judged = phases.during(Phase::Answering, decide);
         write(context.work_dir(), found.len(), &judged)?;
         found.extend(judged);
         let (right, asked) =
@@ -136,6 +138,7 @@ fn ask(params: &Params, levels: &Levels, context: &mut StageContext<'_>) -> Resu
         let tries = asked as f64 / found.len() as f64;
         context.progress(found.len(), total, &[("accuracy", right as f64 / asked.max(1) as f64), ("tries", tries)]);
     }
+    phases.told().into_iter().for_each(|event| context.emit(event));
     Ok(found)
 }
 

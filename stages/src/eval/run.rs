@@ -9,6 +9,7 @@ use curricle_engine::stage::{StageContext, StageError};
 use super::score::{Item, Metrics, Question, Sample, summarise};
 use crate::kinds::evaluate::Params;
 use crate::model::{Completion, ModelConfig};
+use crate::phases::{Phase, Phases};
 use crate::prompt::Instruction;
 use crate::rl::questions::{Draws, Questions};
 use crate::rl::reward::accuracy;
@@ -35,7 +36,7 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     let Params { temperature, top_p, top_k, max_new_tokens, .. } = *params;
     let questions = Arc::new(questions);
     let sampling = questions.sampling(&config, Draws { temperature, top_p, top_k, max_new_tokens });
-    let batch = params.batch;
+    let (batch, phases) = (params.batch, Phases::on(lanes.devices()));
     let generator = Generator { model: &model, config: &config, sampling: &sampling, batch, lanes: &lanes };
 
     let total = questions.rows().len();
@@ -46,13 +47,15 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
     while items.len() < total {
         let rows: Vec<usize> = (items.len()..total.min(items.len() + wave)).collect();
         let encoded = ahead.take_all(items.len()..items.len() + rows.len())?;
-        items.extend(answer(&questions, &generator, (&rows, &encoded), params.samples, context.seed()));
+        let answer = || answer(&questions, &generator, (&rows, &encoded), params.samples, context.seed());
+        items.extend(phases.during(Phase::Answering, answer));
         let right = items.iter().map(|item: &Item| item.score).sum::<f64>() / items.len() as f64;
         context.progress(items.len(), total, &[("accuracy", right)]);
         if context.interrupted() && items.len() < total {
             return Err(StageError::Interrupted { step: items.len() });
         }
     }
+    phases.told().into_iter().for_each(|event| context.emit(event));
     write(&context.output("metrics")?, &items, &summarise(&items, params.samples))
 }
 

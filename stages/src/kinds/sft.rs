@@ -342,6 +342,7 @@ mod run {
     use crate::inputs;
     use crate::model::ModelConfig;
     use crate::model::tape::Keep;
+    use crate::phases::Phases;
     use crate::prompt::Instruction;
     use crate::train::batch::Walk;
     use crate::train::checkpoint::Checkpoints;
@@ -357,7 +358,8 @@ mod run {
     /// What a step reports.
     fn shown(params: &Params) -> Vec<Shown> {
         let mut shown: Vec<_> = ["loss", "lr", "grad_norm"].map(Shown::lower).into();
-        shown.extend([Shown::higher("tokens_per_s"), Shown::lower("wait_share"), Shown::lower("not_finite")]);
+        shown.extend([Shown::higher("tokens_per_s"), Shown::lower("wait_share")]);
+        shown.extend(["memory_gib", "not_finite"].map(Shown::lower));
         if params.health.image_accuracy.action != Action::Off {
             shown.push(Shown::higher("image_accuracy"));
         }
@@ -447,6 +449,7 @@ mod run {
             precision: params.precision,
             keep: Keep::when(runtime.gradient_checkpointing),
             seed: context.seed(),
+            phases: Phases::on(lanes.devices()),
             lanes,
             threads: runtime.threads,
             checkpoints: Checkpoints::below(context.work_dir()),

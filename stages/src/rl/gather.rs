@@ -20,6 +20,7 @@ use super::select::greso::{History, Outcome, next_round};
 use super::step::Trainer;
 use crate::kinds::grpo::Params;
 use crate::model::{Completion, Qwen2_5Vl};
+use crate::phases::Phase;
 use crate::train::ahead::Ahead;
 use crate::train::lanes::Copies;
 
@@ -139,7 +140,7 @@ impl Trainer {
         let sampling = self.questions.sampling(&self.config, self.draws());
         let Self { config, lanes, .. } = self;
         let generator = Generator { model, config, sampling: &sampling, batch: self.params.rollout_batch, lanes };
-        let completions = generator.complete(&asked, &seeds);
+        let completions = self.phases.during(Phase::Rollout, || generator.complete(&asked, &seeds));
         let join = |(i, completion): (usize, &Completion)| {
             Sample::new(rows[i / group], asked[i], completion, self.questions.decode(&completion.ids))
         };

@@ -19,6 +19,7 @@ use crate::health::{Action, Asker, Guard, Held, Questioned, Reading};
 use crate::kinds::grpo::{Params, Watched};
 use crate::model::tape::Keep;
 use crate::model::{ModelConfig, Qwen2_5Vl};
+use crate::phases::Phases;
 use crate::prompt::Instruction;
 use crate::train::carry;
 use crate::train::checkpoint::{self, Checkpoint, CheckpointError, Checkpoints};
@@ -65,6 +66,7 @@ pub fn run(params: &Params, context: &mut StageContext<'_>) -> Result<(), StageE
         params: params.clone(),
         seed: context.seed(),
         reference: reference(params, context, &start, &config, device)?.map(|reference| lanes.copies(reference)),
+        phases: Phases::on(lanes.devices()),
         lanes,
         threads: context.runtime().threads,
         config,
@@ -238,6 +240,7 @@ fn train(
         carry::write(optimizer, &held.model, folder)?;
     }
     keeper.finish((done, &held.model), course.best(), &learns, meter)?;
+    trainer.phases.told().into_iter().for_each(|event| meter.report(event));
     Ok(held.model)
 }
 
@@ -292,7 +295,7 @@ fn shown(params: &Params) -> Vec<Shown> {
     shown.extend(["effective_share", "ess", "selected", "tokens_per_s", "entropy"].map(Shown::higher));
     let lower = ["zero_variance", "duplicates", "replayed", "rounds", "skipped", "length", "truncated", "loss", "kl"];
     shown.extend(lower.map(Shown::lower));
-    shown.push(Shown::lower("wait_share"));
+    shown.extend(["wait_share", "memory_gib"].map(Shown::lower));
     shown.extend(["clip_fraction", "entropy_coef", "grad_norm", "not_finite", "lr"].map(Shown::lower));
     if params.updates * params.epochs > 1 || params.select.kind == SelectKind::Ssr {
         shown.push(Shown::higher("ratio_ess"));
@@ -321,6 +324,7 @@ fn numbers(step: &Step, rewards: &Rewards, watched: Option<f64>) -> Numbers {
         ("tokens_per_s", step.tokens_per_s),
         ("wait_share", step.wait_share),
     ]);
+    numbers.extend(step.memory_gib.map(|gib| ("memory_gib", gib)));
     let Some(report) = &step.report else { return Numbers(numbers) };
     numbers.push(("not_finite", report.not_finite as f64));
     if report.taken > 0 {

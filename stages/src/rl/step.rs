@@ -22,6 +22,7 @@ use super::update::{Chosen, Learner, Report, Updater};
 use crate::kinds::grpo::Params;
 use crate::model::tape::Keep;
 use crate::model::{Completion, ModelConfig, Qwen2_5Vl};
+use crate::phases::Phases;
 use crate::train::lanes::{Copies, Lanes};
 use crate::train::schedule::Schedule;
 
@@ -43,6 +44,8 @@ pub struct Trainer {
     pub lanes: Lanes,
     /// Threads that encode rows; 0: one per core.
     pub threads: usize,
+    /// What its phases have in memory.
+    pub phases: Phases,
     /// What a forward pass keeps for its backward pass.
     pub keep: Keep,
 }
@@ -71,6 +74,8 @@ pub struct Step {
     pub tokens_per_s: f64,
     /// Share of the step in which it waited for rows.
     pub wait_share: f64,
+    /// The most that its phases had in memory, in GiB, where somebody counts.
+    pub memory_gib: Option<f64>,
 }
 
 impl Trainer {
@@ -140,6 +145,7 @@ impl Trainer {
             lr,
             tokens_per_s,
             wait_share,
+            memory_gib: self.phases.step(),
         };
         Ok((learner, step))
     }
@@ -239,6 +245,7 @@ impl Trainer {
             pad: self.questions.pad(),
             seed: self.seed,
             lanes: &self.lanes,
+            phases: &self.phases,
             keep: self.keep,
         }
     }

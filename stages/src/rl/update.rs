@@ -22,6 +22,7 @@ use super::seed::{Purpose, stream};
 use crate::kinds::grpo::Params;
 use crate::model::tape::Keep;
 use crate::model::{Batch, ModelConfig, Noise, Padding, Qwen2_5Vl};
+use crate::phases::{Phase, Phases};
 use crate::train::clip::global_norm;
 use crate::train::gradients::Gradients;
 use crate::train::lanes::{Copies, Lanes, Seat, Summand};
@@ -66,6 +67,8 @@ pub struct Updater<'a> {
     pub seed: u64,
     /// Devices and threads; the model and its optimizer are on the first device.
     pub lanes: &'a Lanes,
+    /// What its phases have in memory.
+    pub phases: &'a Phases,
     /// What a forward pass keeps for its backward pass.
     pub keep: Keep,
 }
@@ -128,7 +131,8 @@ impl Updater<'_> {
             }
             for (update, batch) in order.chunks(samples.len().div_ceil(updates)).enumerate() {
                 let report;
-                (learner, report) = self.optimize([step, epoch, update], lr, learner, batch.to_vec());
+                let optimize = || self.optimize([step, epoch, update], lr, learner, batch.to_vec());
+                (learner, report) = self.phases.during(Phase::Update, optimize);
                 reports.push(report);
             }
         }
@@ -233,7 +237,7 @@ impl Updater<'_> {
         (Gradients::take(model, raw), told)
     }
 
-    /// Log-probabilities of the completions under plain models, on the host, in the order of the samples.
+    /// Log-probabilities of the completions under plain models, on the host, in the order of the samples; a phase of its own.
     pub fn logprobs_of(&self, model: &Copies<Qwen2_5Vl>, sequences: &[&Encoded]) -> Vec<Vec<f32>> {
         let work = |seat: Seat<'_>, micro: &[&Encoded]| {
             let (model, (batch, positions)) = (model.at(seat), self.batch(micro, seat.device));
@@ -242,16 +246,19 @@ impl Updater<'_> {
             let logp_n = positions.logprobs(&states_nd, model.text().vocabulary(), head);
             (Told::from(logp_n).to_device(self.lanes.first().device), positions.per_row().to_vec())
         };
-        let micros = self.lanes.map(sequences.chunks(self.params.micro_batch), work);
-        let (told, counts): (Vec<Told>, Vec<Vec<usize>>) = micros.into_iter().unzip();
-        let values = told.into_iter().fold(Told::default(), Told::plus).read().concat();
+        let pass = || {
+            let micros = self.lanes.map(sequences.chunks(self.params.micro_batch), work);
+            let (told, counts): (Vec<Told>, Vec<Vec<usize>>) = micros.into_iter().unzip();
+            (told.into_iter().fold(Told::default(), Told::plus).read().concat(), counts.concat())
+        };
+        let (values, counts) = self.phases.during(Phase::LogProbs, pass);
         let mut rest = values.as_slice();
         let mut take = |count| {
             let (row, after) = rest.split_at(count);
             rest = after;
             row.to_vec()
         };
-        counts.concat().into_iter().map(&mut take).collect()
+        counts.into_iter().map(&mut take).collect()
     }
 
     fn logprobs(&self, model: &Copies<Qwen2_5Vl>, samples: &[Chosen<'_>]) -> Vec<Vec<f32>> {

@@ -39,6 +39,7 @@ use crate::health::{Guard, Held};
 use crate::kinds::sft::Watched;
 use crate::model::tape::Keep;
 use crate::model::{Batch, ModelConfig, Noise, Padding, Qwen2_5Vl};
+use crate::phases::{Phase, Phases};
 
 /// Rows of one forward pass.
 pub struct Piece {
@@ -229,6 +230,8 @@ pub struct Plan {
     pub keep: Keep,
     /// Root of what is drawn at random in a pass.
     pub seed: u64,
+    /// What its phases have in memory.
+    pub phases: Phases,
     /// Where it computes; what learns and its optimizer are on the first device.
     pub lanes: Lanes,
     /// On how many threads rows are encoded; 0: per core.
@@ -313,7 +316,8 @@ impl Plan {
             }
             self.judge(done, &model, &learns, &[(Watched::ImageAccuracy, right)])?;
             if done.is_multiple_of(self.look_every) || done == self.steps || self.ends() {
-                let looked = self.val.as_ref().map(|val| self.look(&model, val)).transpose()?;
+                let looked = self.val.as_ref().map(|val| self.phases.during(Phase::Look, || self.look(&model, val)));
+                let looked = looked.transpose()?;
                 let val_loss = looked.as_ref().and_then(|looked| looked.get("val_loss"));
                 meter.look(looked);
                 let loss = self.course.take(Watched::Loss);
@@ -327,6 +331,7 @@ impl Plan {
             carry::write(optimizer, &held.model, folder)?;
         }
         self.keeper.finish((done, &held.model), best, &learns, meter)?;
+        self.phases.told().into_iter().for_each(|event| meter.report(event));
         Ok(held.model)
     }
 
@@ -362,19 +367,23 @@ impl Plan {
         let began = Instant::now();
         let pieces = ahead.walk.step(step, &self.data.lengths);
         let tokens: usize = pieces.iter().flatten().map(|row| self.data.lengths[*row]).sum();
-        let view = self.lanes.copies(self.precision.view(&model));
-        let (gradients, told) = self.gradients(&view, step, &pieces, ahead)?;
-        drop(view);
+        let backward = || {
+            let view = self.lanes.copies(self.precision.view(&model));
+            self.gradients(&view, step, &pieces, ahead)
+        };
+        let (gradients, told) = self.phases.during(Phase::Backward, backward)?;
         let (gradients, norm, told) = global_norm(gradients, told, self.max_grad_norm);
         let loss = total(&told) / self.targets(&pieces) as f64;
         let (lr, finite) = (self.schedule.at(step), norm.is_finite() && loss.is_finite());
-        let model = if finite { adamw.step(model, gradients, lr) } else { model };
+        let optimize = |model| self.phases.during(Phase::Optimizer, || adamw.step(model, gradients, lr));
+        let model = if finite { optimize(model) } else { model };
         let mut numbers = vec![
             ("lr", lr),
             ("tokens_per_s", tokens as f64 / began.elapsed().as_secs_f64()),
             ("wait_share", ahead.rows.waited(self.lanes.count(), began.elapsed())),
             ("not_finite", f64::from(u8::from(!finite))),
         ];
+        numbers.extend(self.phases.step().map(|gib| ("memory_gib", gib)));
         if finite {
             numbers.extend([("loss", loss), ("grad_norm", norm)]);
         }

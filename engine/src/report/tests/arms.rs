@@ -35,6 +35,7 @@ fn training(root: &Path, name: &str, from: &str, slope: f64) -> StageReceipt {
         status: Status::Ran,
         reasons: Vec::new(),
         wall_s: Some(60.0),
+        memory: None,
         artifact: Some(artifact),
         history: None,
         inputs: BTreeMap::from([("model".to_owned(), input)]),

@@ -36,6 +36,7 @@ fn stage(
         status: Status::Ran,
         reasons: Vec::new(),
         wall_s: None,
+        memory: None,
         artifact: Some(artifact),
         history: None,
         inputs: inputs.iter().map(input).collect(),

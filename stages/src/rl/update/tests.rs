@@ -11,12 +11,14 @@ struct Case {
     model: Qwen2_5Vl,
     rows: Vec<Encoded>,
     lanes: Lanes,
+    phases: Phases,
 }
 
 impl Case {
     fn new() -> Self {
         let lanes = Lanes::of_host(1).unwrap();
-        Self { config: fixture::config(), model: fixture::model(), rows: fixture::rows(), lanes }
+        let phases = Phases::on(&[]);
+        Self { config: fixture::config(), model: fixture::model(), rows: fixture::rows(), lanes, phases }
     }
 
     fn samples(&self) -> Vec<Chosen<'_>> {
@@ -32,8 +34,8 @@ impl Case {
     }
 
     fn updater<'a>(&'a self, params: &'a Params) -> Updater<'a> {
-        let Self { config, lanes, .. } = self;
-        Updater { params, config, reference: None, pad: 0, seed: 3, lanes, keep: Keep::All }
+        let Self { config, lanes, phases, .. } = self;
+        Updater { params, config, reference: None, pad: 0, seed: 3, lanes, phases, keep: Keep::All }
     }
 }
 

@@ -33,6 +33,7 @@ fn plan(bench: &Bench, devices: &str, micro_batch: usize) -> Plan {
         precision: Precision::F32,
         keep: Keep::All,
         seed: 7,
+        phases: Phases::on(&[]),
         lanes,
         threads: 2,
         checkpoints: Checkpoints::below(&folder),
