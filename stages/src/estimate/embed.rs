@@ -2,7 +2,7 @@
 
 use curricle_engine::stage::{Estimate, Facts, Memory, Phase};
 
-use super::activations::{self, Micro};
+use super::activations::{self, Form, Micro};
 use super::operations::{Way, text, vision};
 use super::questions::Questions;
 use super::{PROCESS, WIDE, bytes_of, model, whole};
@@ -20,7 +20,7 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
         notes.push("how many rows there are is unknown".to_owned());
     }
     let known = data.rows.zip(data.prompt);
-    let w = bytes_of(params.precision) as f64;
+    let form = Form::of(params.precision, facts.gpu);
     let parameters = sizes.parameters() + input.adapter.unwrap_or(0);
     let width = data.prompt.map_or(0.0, |prompt| prompt.longest_of(data.rows.unwrap_or(f64::INFINITY)));
     let micro = Micro { rows: params.batch as f64, width, patches: data.patches, image: data.image };
@@ -28,7 +28,7 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
     let vectors = data.rows.map(|rows| whole(rows * sizes.hidden as f64 * WIDE as f64));
     let reading = Memory {
         weights: bytes_of(params.precision) * parameters,
-        activations: whole(lanes * activations::passing(&sizes, &micro, w)),
+        activations: whole(lanes * activations::passing(&sizes, &micro, form)),
         // All vectors are there together when they are written.
         other: PROCESS + whole(data.cached(data.rows.unwrap_or(0.0))) + vectors.unwrap_or(0),
         ..Memory::default()

@@ -2,6 +2,7 @@
 
 use curricle_engine::stage::{Estimate, Facts, Memory, Phase};
 
+use super::activations::Form;
 use super::grpo::{PROMPTS_LEFT_OUT, Rollout};
 use super::questions::Questions;
 use super::{PROCESS, WIDE, bytes_of, model, whole};
@@ -38,7 +39,7 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
         slots: batch,
         completion,
     };
-    let w = bytes_of(params.precision) as f64;
+    let form = Form::of(params.precision, facts.gpu);
     let parameters = sizes.parameters() + input.adapter.unwrap_or(0);
     let held = bytes_of(params.precision) * parameters;
     let other = PROCESS + whole(data.cached(items.unwrap_or(0.0)));
@@ -47,7 +48,7 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
     let answering = Memory {
         weights: held,
         other,
-        ..wave.memory(&sizes, facts, prompt.longest_of(items.unwrap_or(f64::INFINITY)), &data, w)
+        ..wave.memory(&sizes, facts, prompt.longest_of(items.unwrap_or(f64::INFINITY)), &data, form)
     };
     let phases = [("reading", reading), ("answering", answering)];
     if data.prompt.is_none() {

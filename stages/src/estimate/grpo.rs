@@ -2,7 +2,7 @@
 
 use curricle_engine::stage::{Estimate, Extent, Facts, Length, Memory, Phase};
 
-use super::activations::{self, Micro};
+use super::activations::{self, Form, Micro};
 use super::learning::Learning;
 use super::operations::{Way, head, text, vision};
 use super::questions::Questions;
@@ -16,8 +16,6 @@ use crate::rl::select::SelectKind;
 use crate::train::precision::Precision;
 use crate::train::stop::port;
 
-/// Tensors as large as the logits in the head's backward pass, as in `sft`; two more where entropies are differentiated.
-const COPIES: f64 = 5.0;
 /// Queues that a rollout on a CPU is cut into, at most; see [`crate::rl`].
 const QUEUES: f64 = 32.0;
 
@@ -60,19 +58,21 @@ impl Rollout {
     /// Bytes of keys and values `2 · layers · K · w` a token and row, of scores, and of reading the prompts.
     ///
     /// Room for all of a completion is taken at once, and while rows come and go one layer is there twice.
-    pub fn memory(&self, sizes: &Sizes, facts: &Facts<'_>, prompt: f64, questions: &Questions, w: f64) -> Memory {
-        let (lanes, rows) = self.lanes(facts);
+    pub fn memory(&self, sizes: &Sizes, facts: &Facts<'_>, prompt: f64, questions: &Questions, form: Form) -> Memory {
+        let ((lanes, rows), w) = (self.lanes(facts), form.width());
         let layers = sizes.layers as f64;
         let cache = 2.0 * (layers + 1.0) * sizes.kv_width() as f64 * w * rows * (prompt + self.completion);
         // On the device, and read back to be drawn from.
         let scores = 2.0 * rows * sizes.vocabulary as f64 * WIDE as f64;
-        let wide = if w < WIDE as f64 { sizes.table() as f64 * WIDE as f64 } else { 0.0 };
+        // The head is made wide, or a table turned for a product with more than a row.
+        let turned = form == Form::Fused && sizes.tied && rows > 1.0;
+        let wide = if turned || w < WIDE as f64 { sizes.table() as f64 * WIDE as f64 } else { 0.0 };
         let (patches, image) = (questions.patches, questions.image);
         let reading = Micro { rows: (rows / self.group).ceil(), width: prompt, patches, image };
         Memory {
             kv_cache: whole(lanes * cache),
             logits: whole(lanes * (scores + wide)),
-            activations: whole(lanes * activations::passing(sizes, &reading, w)),
+            activations: whole(lanes * activations::passing(sizes, &reading, form)),
             ..Memory::default()
         }
     }
@@ -122,7 +122,6 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
         patches: data.patches,
         image: data.image,
     };
-    let entropies = params.entropy.coef != 0.0 && params.entropy.kind == EntropyKind::Full;
     let mut training = Training {
         sizes: &sizes,
         learning: &learning,
@@ -130,16 +129,15 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
         micro,
         lengths: prompt.plus(Length::always(completion)),
         scored: micro.rows * completion,
-        copies: COPIES + if entropies { 2.0 } else { 0.0 },
+        entropies: params.entropy.coef != 0.0 && params.entropy.kind == EntropyKind::Full,
         micros: (selected / params.updates as f64 / micro.rows).ceil().max(1.0),
         steps: steps * (params.updates * params.epochs) as f64,
         reference: 0,
         other: PROCESS + whole(data.cached(steps * rollout.prompts)),
     };
     training.reference = reference(params, facts, &training);
-    let w = bytes_of(params.precision) as f64;
     let (held, view) = training.weights();
-    let rolling = rollout.memory(&sizes, facts, longest, &data, w);
+    let rolling = rollout.memory(&sizes, facts, longest, &data, Form::of(params.precision, facts.gpu));
     let weights = held + view + training.reference;
     let rolling = Memory { weights, optimizer: training.moments(), other: training.other, ..rolling };
     let mut phases = vec![Phase { name: "rollout".to_owned(), memory: rolling }];

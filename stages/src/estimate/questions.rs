@@ -11,8 +11,10 @@ const TEMPLATE: f64 = 21.0;
 const AROUND: f64 = 2.0;
 /// Pixel bounds where the model's are unknown: the released ones.
 const BOUNDS: [f64; 2] = [3136.0, 12_845_056.0];
-/// Bytes of prepared images that a processor keeps, and of those that are prepared ahead of their step.
-const CACHE: f64 = ((384_u64 + 256) << 20) as f64;
+/// Bytes of prepared images that a processor keeps, at most.
+const CACHE: f64 = (384_u64 << 20) as f64;
+/// Rows that are prepared ahead of their step, and their bytes, at most.
+const AHEAD: (f64, f64) = (512.0, (256_u64 << 20) as f64);
 
 /// What a model reads of some rows.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -66,9 +68,16 @@ impl Questions {
         Some(self.prompt?.plus(self.answer?).cut(limit))
     }
 
-    /// Bytes of prepared images that are kept, where this many rows are read in all.
+    /// Bytes of prepared images that are there, where this many rows are read in all: those that are kept, and of rows ahead of
+    /// their step those that are not.
     pub fn cached(&self, rows: f64) -> f64 {
-        (rows.min(self.rows.unwrap_or(rows)) * self.patches * (PATCH_VALUES * 4) as f64).min(CACHE)
+        let row = self.patches * (PATCH_VALUES * 4) as f64;
+        let all = rows.min(self.rows.unwrap_or(rows)) * row;
+        if all <= CACHE {
+            return all;
+        }
+        let (most, bytes) = AHEAD;
+        CACHE + (1.0 - CACHE / all) * (most.min(rows) * row).min(bytes)
     }
 }
 
@@ -95,6 +104,9 @@ mod tests {
         assert_eq!(questions.examples(60.0).map(lengths), Some((57, 60)));
         assert!(questions.notes.is_empty());
         assert!((questions.cached(1e9) - 10.0 * 72.0 * 1176.0 * 4.0).abs() < 1.0);
+        // Of 2,720 MB of many rows' images 403 are kept, and 85 % of those of the next 512 rows are not among them.
+        let many = Questions { rows: Some(8000.0), ..questions.clone() };
+        assert!((many.cached(1e9) - (402.7e6 + (1.0 - 402.7 / 2709.5) * 512.0 * 72.0 * 4704.0)).abs() < 1e6);
         let asked = Questions::of(Some(&data), &model, Some(&Instruction::Text("Think.".into())));
         assert!(asked.prompt.unwrap().mean > 54.0);
     }

@@ -11,10 +11,6 @@ use super::{PROCESS, model, whole};
 use crate::kinds::sft::Params;
 use crate::train::stop::port;
 
-/// Tensors as large as the logits in the head's backward pass: the shifted scores, their gradient from the chosen tokens, that
-/// through the sum, exp of the scores, and the product of the last two.
-const COPIES: f64 = 5.0;
-
 /// As [`curricle_engine::stage::StageKind::estimate`].
 pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
     let (sizes, input) = match model(facts, "model") {
@@ -56,11 +52,12 @@ pub fn estimate(params: &Params, facts: &Facts<'_>) -> Estimate {
         micro,
         lengths,
         scored: micro.rows * answer,
-        copies: COPIES,
+        entropies: false,
         micros: (batch / micro.rows).ceil(),
         steps: steps.unwrap_or(2.0),
         reference: 0,
-        other: PROCESS + whole(data.cached(read)),
+        // Every row is read once to learn how long it is.
+        other: PROCESS + whole(data.cached(data.rows.unwrap_or(read))),
     };
     let way = Way::Training(&learning, facts.runtime.gradient_checkpointing);
     let cost = |rows: f64, questions: &Questions, way: Way<'_>| -> Option<(f64, f64)> {

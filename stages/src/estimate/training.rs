@@ -13,7 +13,7 @@
 
 use curricle_engine::stage::{Facts, Length, Memory, Phase};
 
-use super::activations::{self, Micro};
+use super::activations::{self, Form, Micro};
 use super::learning::Learning;
 use super::sizes::Sizes;
 use super::{WIDE, whole};
@@ -40,8 +40,8 @@ pub struct Training<'a> {
     pub lengths: Length,
     /// Tokens of it that are scored.
     pub scored: f64,
-    /// Tensors as large as the scores that are there at a time.
-    pub copies: f64,
+    /// Are entropies of the scores differentiated?
+    pub entropies: bool,
     /// Micro-batches of an optimizer step.
     pub micros: f64,
     /// Optimizer steps.
@@ -50,6 +50,18 @@ pub struct Training<'a> {
     pub reference: u64,
     /// Bytes of everything else.
     pub other: u64,
+}
+
+/// Tensors as large as the scores that are there at a time in the head's backward pass. On a CPU, in float32 whatever the layers
+/// compute in (`crate::fused`): the scores and their gradient. On a GPU, out of Burn's operators: the shifted scores, their gradient
+/// from the chosen tokens, that through the sum, exp of the scores, and the product of the last two; and two more where entropies
+/// are differentiated.
+fn copies(gpu: bool, entropies: bool) -> f64 {
+    match (gpu, entropies) {
+        (false, _) => 2.0,
+        (true, false) => 5.0,
+        (true, true) => 7.0,
+    }
 }
 
 impl Training<'_> {
@@ -81,18 +93,18 @@ impl Training<'_> {
     /// The backward pass, and the optimizer's step after it.
     pub fn phases(&self, facts: &Facts<'_>) -> Vec<Phase> {
         let Self { sizes, learning, micro, .. } = self;
-        let (lanes, w) = (self.lanes(facts), super::bytes_of(self.precision) as f64);
+        let (lanes, form) = (self.lanes(facts), Form::of(self.precision, facts.gpu));
         let gradients = WIDE * learning.reached(sizes);
         let checkpointing = facts.runtime.gradient_checkpointing;
         // Micro-batches of a step are ordered by length: beside the longest runs the next to it.
         let beside = |lane: f64| self.lengths.quantile((self.micros - lane) / self.micros).min(micro.width);
         let widths: Vec<f64> =
             (0..lanes as usize).map(|lane| if lane == 0 { micro.width } else { beside(lane as f64) }).collect();
-        let kept = widths
-            .iter()
-            .map(|width| activations::learning(sizes, &Micro { width: *width, ..*micro }, learning, w, checkpointing));
+        let kept = widths.iter().map(|width| {
+            activations::learning(sizes, &Micro { width: *width, ..*micro }, learning, form, checkpointing)
+        });
         let kept: f64 = kept.sum();
-        let logits: f64 = widths.iter().map(|width| self.logits(self.scored * width / micro.width)).sum();
+        let logits: f64 = widths.iter().map(|width| self.logits(facts.gpu, self.scored * width / micro.width)).sum();
         let sum = if self.micros > 1.0 { gradients } else { 0 };
         let (held, view) = self.weights();
         let moments = if self.steps > 1.0 { self.moments() } else { 0 };
@@ -110,8 +122,8 @@ impl Training<'_> {
             weights: held + self.reference,
             gradients,
             optimizer: self.moments(),
-            // What AdamW computes of the largest parameter.
-            activations: 3 * WIDE * self.largest(),
+            // What AdamW computes of the largest parameter; on a CPU it is one pass, in place.
+            activations: if facts.gpu { 3 * WIDE * self.largest() } else { 0 },
             other: self.other,
             ..Memory::default()
         };
@@ -121,10 +133,10 @@ impl Training<'_> {
     }
 
     /// Bytes of the scores of so many tokens in a lane, and of the gradient of the table that they are products with.
-    fn logits(&self, scored: f64) -> f64 {
+    fn logits(&self, gpu: bool, scored: f64) -> f64 {
         let table = self.sizes.table() as f64;
         let part = if self.sizes.tied { Part::Embed } else { Part::Head };
-        let scores = (scored * self.sizes.vocabulary as f64).min(LOGITS) * WIDE as f64 * self.copies;
+        let scores = (scored * self.sizes.vocabulary as f64).min(LOGITS) * WIDE as f64 * copies(gpu, self.entropies);
         let gradient = if self.learning.weights(part) { table * WIDE as f64 } else { 0.0 };
         // In bfloat16 the table is made wide for the product.
         let wide = if self.precision == Precision::Bf16 { table * WIDE as f64 } else { 0.0 };
