@@ -13,6 +13,7 @@ mod estimate;
 mod gate;
 mod generate;
 mod grade;
+mod growth;
 mod health;
 mod kept;
 mod lock;
