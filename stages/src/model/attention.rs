@@ -30,7 +30,7 @@ fn attend(q_bhtd: Tensor<4>, k_bgsd: Tensor<4>, v_bgsd: Tensor<4>, seen: &Seen, 
     let ([b, _, t, _], [_, _, s, _]) = (q_bhtd.dims(), k_bgsd.dims());
     let bias = seen.table([b, t, s], &q_bhtd.device());
     match bias.filter(|_| t == s && seen.sight().is_some_and(|sight| sight.causal)) {
-        Some(bias) => in_blocks(q_bhtd, k_bgsd, v_bgsd, bias, learning, BLOCK),
+        Some(bias) => in_blocks([&q_bhtd, &k_bgsd, &v_bgsd], bias, learning, BLOCK),
         None => composed(q_bhtd, k_bgsd, v_bgsd, bias, learning),
     }
 }
@@ -40,20 +40,13 @@ const BLOCK: usize = 512;
 
 /// As [`composed`] where `bias` hides every key after a query's own: some queries at a time meet the keys up to the last of
 /// them, so that of long rows little more than the half is computed that counts.
-fn in_blocks(
-    q_bhtd: Tensor<4>,
-    k_bgsd: Tensor<4>,
-    v_bgsd: Tensor<4>,
-    bias: &Tensor<3>,
-    learning: bool,
-    block: usize,
-) -> Tensor<4> {
+fn in_blocks([q_bhtd, k_bgsd, v_bgsd]: [&Tensor<4>; 3], bias: &Tensor<3>, learning: bool, block: usize) -> Tensor<4> {
     let ([_, _, t, _], [planes, ..]) = (q_bhtd.dims(), bias.dims());
     let of = |start: usize| {
         let end = t.min(start + block);
         let bias = bias.clone().reshape([planes, t, t]).slice([0..planes, start..end, 0..end]);
         let bias = bias.reshape([planes, 1, (end - start) * end]);
-        let [k_bgsd, v_bgsd] = [&k_bgsd, &v_bgsd].map(|all| all.clone().narrow(2, 0, end));
+        let [k_bgsd, v_bgsd] = [k_bgsd, v_bgsd].map(|all| all.clone().narrow(2, 0, end));
         composed(q_bhtd.clone().narrow(2, start, end - start), k_bgsd, v_bgsd, Some(&bias), learning)
     };
     Tensor::cat((0..t).step_by(block).map(of).collect(), 2)
@@ -246,7 +239,7 @@ mod tests {
                 &[inputs.shaped([b * t, h * d]), inputs.shaped([b * t, g * d]), inputs.shaped([b * t, g * d])],
                 |all| {
                     let [q, k, v] = split(all);
-                    flat(in_blocks(q, k, v, bias.unwrap_or(&hides_none), true, block))
+                    flat(in_blocks([&q, &k, &v], bias.unwrap_or(&hides_none), true, block))
                 },
                 |all| {
                     let [q, k, v] = split(all);
