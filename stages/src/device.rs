@@ -1,7 +1,7 @@
 //! A device's name → a device, or several. With the operators of [`crate::fused`] the only place that names a back end;
 //! refuses to know what is computed on it.
 
-use curricle_engine::stage::Runtime;
+use curricle_engine::stage::{DeviceName, Runtime};
 
 /// Why a device can't be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,36 +40,8 @@ pub enum DeviceError {
     },
 }
 
-/// What a device's name means, before asking whether it is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Wanted {
-    Auto,
-    /// In so many shares, each as if it were a device.
-    Cpu(usize),
-    Cuda(Vec<usize>),
-    EveryCuda,
-}
-
-fn parse(name: &str) -> Result<Wanted, DeviceError> {
-    let unknown = || DeviceError::Unknown(name.to_owned());
-    let number = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| text.parse::<usize>().ok()).flatten().ok_or_else(unknown)
-    };
-    match name {
-        "auto" => return Ok(Wanted::Auto),
-        "cpu" => return Ok(Wanted::Cpu(1)),
-        "cuda" => return Ok(Wanted::Cuda(vec![0])),
-        "cuda:all" => return Ok(Wanted::EveryCuda),
-        _ => {}
-    }
-    if let Some(shares) = name.strip_prefix("cpu*") {
-        return number(shares).and_then(|shares| if shares > 0 { Ok(Wanted::Cpu(shares)) } else { Err(unknown()) });
-    }
-    let list = name.strip_prefix("cuda:").ok_or_else(unknown)?;
-    let indices = list.split(',').map(number).collect::<Result<Vec<_>, _>>()?;
-    let twice = indices.iter().enumerate().any(|(at, index)| indices[..at].contains(index));
-    if twice { Err(unknown()) } else { Ok(Wanted::Cuda(indices)) }
+fn parse(name: &str) -> Result<DeviceName, DeviceError> {
+    DeviceName::parse(name).ok_or_else(|| DeviceError::Unknown(name.to_owned()))
 }
 
 /// Says whether a stage with these settings could start here; the text says what is missing.
@@ -81,14 +53,14 @@ pub fn available(runtime: &Runtime) -> Result<(), String> {
 /// Would a stage with these settings compute on a GPU? `auto` does where this build and this machine have one.
 pub fn on_gpu(runtime: &Runtime) -> bool {
     match parse(&runtime.device) {
-        Ok(Wanted::Cuda(_) | Wanted::EveryCuda) => true,
-        Ok(Wanted::Auto) => check(&Wanted::Cuda(vec![0]), &runtime.device).is_ok(),
-        Ok(Wanted::Cpu(_)) | Err(_) => false,
+        Ok(DeviceName::Cuda(_) | DeviceName::EveryCuda) => true,
+        Ok(DeviceName::Auto) => check(&DeviceName::Cuda(vec![0]), &runtime.device).is_ok(),
+        Ok(DeviceName::Cpu(_)) | Err(_) => false,
     }
 }
 
 #[cfg(not(feature = "compute"))]
-fn check(_wanted: &Wanted, _name: &str) -> Result<(), DeviceError> {
+fn check(_wanted: &DeviceName, _name: &str) -> Result<(), DeviceError> {
     Err(DeviceError::NoCompute)
 }
 
@@ -101,7 +73,7 @@ pub use with_burn::{all, host, on_cpu, resolve};
 mod with_burn {
     use burn::tensor::Device;
 
-    use super::{DeviceError, Wanted, parse};
+    use super::{DeviceError, DeviceName, parse};
 
     /// The device that a name stands for, the first where it stands for several: `auto` is the first GPU where this build
     /// and this machine have one, else the CPU.
@@ -124,12 +96,12 @@ mod with_burn {
         check(&wanted, name)?;
         Ok(match wanted {
             #[cfg(feature = "cuda")]
-            Wanted::Cuda(indices) => indices.into_iter().map(cuda).collect(),
+            DeviceName::Cuda(indices) => indices.into_iter().map(cuda).collect(),
             #[cfg(feature = "cuda")]
-            Wanted::EveryCuda => (0..gpus(name)?).map(cuda).collect(),
+            DeviceName::EveryCuda => (0..gpus(name)?).map(cuda).collect(),
             #[cfg(feature = "cuda")]
-            Wanted::Auto if gpu(0, name).is_ok() => vec![cuda(0)],
-            Wanted::Cpu(shares) => vec![host(); shares],
+            DeviceName::Auto if gpu(0, name).is_ok() => vec![cuda(0)],
+            DeviceName::Cpu(shares) => vec![host(); shares],
             _ => vec![host()],
         })
     }
@@ -150,17 +122,17 @@ mod with_burn {
         device.clone().inner() == host()
     }
 
-    pub(super) fn check(wanted: &Wanted, name: &str) -> Result<(), DeviceError> {
+    pub(super) fn check(wanted: &DeviceName, name: &str) -> Result<(), DeviceError> {
         match wanted {
-            Wanted::Cuda(indices) => {
+            DeviceName::Cuda(indices) => {
                 indices.iter().try_for_each(|&index| gpu(index, name))?;
                 together(indices.len(), name)
             }
-            Wanted::EveryCuda => {
+            DeviceName::EveryCuda => {
                 gpu(0, name)?;
                 gpus(name).and_then(|count| together(count, name))
             }
-            Wanted::Cpu(_) | Wanted::Auto => Ok(()),
+            DeviceName::Cpu(_) | DeviceName::Auto => Ok(()),
         }
     }
 
@@ -229,24 +201,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_mean_something() {
-        assert_eq!(parse("auto"), Ok(Wanted::Auto));
-        assert_eq!(parse("cpu"), Ok(Wanted::Cpu(1)));
-        assert_eq!(parse("cpu*3"), Ok(Wanted::Cpu(3)));
-        assert_eq!(parse("cuda"), Ok(Wanted::Cuda(vec![0])));
-        assert_eq!(parse("cuda:3"), Ok(Wanted::Cuda(vec![3])));
-        assert_eq!(parse("cuda:2,0"), Ok(Wanted::Cuda(vec![2, 0])));
-        assert_eq!(parse("cuda:all"), Ok(Wanted::EveryCuda));
-    }
-
-    #[test]
-    fn names_that_mean_nothing() {
-        let names = [
-            "", "gpu", "cuda:", "cuda:-1", "cuda:+1", "CPU", "cuda:x", "cuda:0,", "cuda:1,1", "cpu*", "cpu*0", "cpu:0",
-        ];
-        for name in names {
-            assert_eq!(parse(name), Err(DeviceError::Unknown(name.to_owned())), "{name}");
-        }
+    fn a_name_that_means_nothing_is_told_what_would() {
+        let error = available(&Runtime { device: "gpu".into(), ..Runtime::default() }).unwrap_err();
+        assert!(error.contains("unknown device `gpu`") && error.contains("cuda:all"), "{error}");
     }
 
     #[cfg(not(feature = "compute"))]

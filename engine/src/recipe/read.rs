@@ -10,7 +10,7 @@ use super::{At, Fields, Node, Origin, Recipe, Reseed, SCHEMA, Sources, Span, Sta
 use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::fs;
 use crate::hub::Held;
-use crate::stage::Runtime;
+use crate::stage::{DeviceName, Runtime};
 use crate::vary::Variation;
 
 /// Fields of a row that `columns` may map; those that the reader of rows knows.
@@ -321,10 +321,9 @@ type Overridden = Vec<(At<String>, Runtime)>;
 fn settings(fields: &mut Fields<'_, '_>, base: &Runtime) -> Runtime {
     let device = fields.string("device");
     if let Some(At { value, span }) = &device {
-        let index = value.strip_prefix("cuda:").map(str::parse::<usize>);
-        if !(matches!(value.as_str(), "auto" | "cpu" | "cuda") || matches!(index, Some(Ok(_)))) {
+        if DeviceName::parse(value).is_none() {
             let message = format!("there is no device `{value}`");
-            let help = suggest(value, "devices", ["auto", "cpu", "cuda", "cuda:0"]);
+            let help = suggest(value, "devices", ["auto", "cpu", "cuda", "cuda:0", "cuda:0,1", "cuda:all", "cpu*2"]);
             fields.report(Diagnostic::error("device", message).at(*span, "").help(help));
         }
     }

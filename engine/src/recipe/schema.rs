@@ -205,7 +205,10 @@ fn gate() -> Value {
 
 fn runtime() -> Value {
     json!({
-        "device": { "type": "string", "pattern": r"^(auto|cpu|cuda(:[0-9]+)?|\$\{[^}]+\})$", "default": "auto" },
+        "device": {
+            "type": "string", "pattern": r"^(auto|cpu(\*[1-9][0-9]*)?|cuda(:([0-9]+(,[0-9]+)*|all))?|\$\{[^}]+\})$", "default": "auto",
+            "description": "`cuda:0,1` and `cuda:all` are several GPUs that share each step; `cpu*2` is the CPU in two shares.",
+        },
         "threads": { "type": "integer", "minimum": 0, "default": 0, "description": "0 takes every core." },
         "checkpoint_every": { "type": "integer", "minimum": 0, "default": 50, "description": "Steps between checkpoints." },
         "gradient_checkpointing": {

@@ -5,6 +5,7 @@
 //! nothing of tensors, tokens or files formats.
 
 mod context;
+mod device;
 mod estimate;
 mod fact;
 mod memory;
@@ -24,6 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use context::{DataView, InputArtifact, Runtime, StageContext, StageError, StageRequest};
+pub use device::DeviceName;
 pub use estimate::{Estimate, Extent, Facts, Length, Memory, Phase, rough_tokens};
 pub use fact::{Fact, Said};
 pub use memory::{Counted, PhaseMemory};
