@@ -193,12 +193,14 @@ fn nothing_is_left_for_later() {
     nothing("work left undone, or a lint switched off in silence", &found);
 }
 
-/// `make next` runs every test with it; here it only has to fit.
+/// `make next` runs every test with it; here it only has to fit, or to come off again.
 #[test]
 #[expect(clippy::print_stderr, reason = "a test that skips says so")]
 fn the_patch_for_the_next_burn_fits() {
+    let there = fs::read_to_string(root().join("Cargo.toml")).unwrap().contains("=0.23.0-pre.1");
     let mut patch = Command::new("patch");
     let patch = patch.args(["-p1", "--dry-run", "--force", "-i", ".ci/burn-0.23.patch"]).current_dir(root());
+    let patch = if there { patch.arg("-R") } else { patch };
     match patch.output() {
         Err(error) => eprintln!("SKIPPED: no program `patch`: {error}"),
         Ok(output) => {

@@ -320,12 +320,12 @@ type Overridden = Vec<(At<String>, Runtime)>;
 /// Reads what a runtime table says, over what holds otherwise.
 fn settings(fields: &mut Fields<'_, '_>, base: &Runtime) -> Runtime {
     let device = fields.string("device");
-    if let Some(At { value, span }) = &device {
-        if DeviceName::parse(value).is_none() {
-            let message = format!("there is no device `{value}`");
-            let help = suggest(value, "devices", ["auto", "cpu", "cuda", "cuda:0", "cuda:0,1", "cuda:all", "cpu*2"]);
-            fields.report(Diagnostic::error("device", message).at(*span, "").help(help));
-        }
+    if let Some(At { value, span }) = &device
+        && DeviceName::parse(value).is_none()
+    {
+        let message = format!("there is no device `{value}`");
+        let help = suggest(value, "devices", ["auto", "cpu", "cuda", "cuda:0", "cuda:0,1", "cuda:all", "cpu*2"]);
+        fields.report(Diagnostic::error("device", message).at(*span, "").help(help));
     }
     Runtime {
         device: device.map_or_else(|| base.device.clone(), |at| at.value),
