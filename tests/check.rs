@@ -13,6 +13,17 @@ fn lines(path: &Path) -> Vec<String> {
     fs::read_to_string(path).map(|text| text.lines().map(str::to_owned).collect()).unwrap_or_default()
 }
 
+/// A recipe is checked where its devices are not.
+#[test]
+fn every_device_that_a_stage_knows_passes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (device, code) in [("cuda:0,1", 0), ("cuda:all", 0), ("cpu*2", 0), ("cuda:1,1", 3), ("cpu*0", 3)] {
+        let set = format!("runtime.device={device:?}");
+        let called = curricle(root, &["check", "recipes/quickstart.toml", "--set", &set]);
+        assert_eq!(called.code, Some(code), "{device}: {}", called.stderr);
+    }
+}
+
 /// Every bad recipe gets exactly the message beside it. `BLESS=1` writes the messages instead; read them before you
 /// commit them: each has to say where, why and what to do.
 #[test]
