@@ -163,7 +163,7 @@ fn a_step_of_training_reads_in_one_place() {
     for (name, text) in sources(&["stages/src/train", "stages/src/rl"]) {
         let training = step.iter().any(|file| name == format!("stages/src/train/{file}"));
         if (training || name.starts_with("stages/src/rl/")) && !is_test(&name) {
-            let reads = ["into_data", "to_data", "into_scalar", "try_into_vec"];
+            let reads = ["into_data", "to_data", "into_scalar", "try_into_vec", "Transaction"];
             let lines = shipped(&text).filter(|(_, line)| reads.iter().any(|read| line.contains(read)));
             found.extend(lines.map(|(at, line)| format!("{name}:{at}: {}", line.trim())));
         }

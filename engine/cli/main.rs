@@ -46,8 +46,8 @@ use crate::paint::Paint;
 
 #[cfg(any(feature = "flex", feature = "cuda"))]
 #[global_allocator]
-static ALLOCATOR: curricle_stages::phases::heap::Counted<mimalloc::MiMalloc> =
-    curricle_stages::phases::heap::Counted(mimalloc::MiMalloc);
+static ALLOCATOR: curricle_stages::phases::heap::CountingAllocator<mimalloc::MiMalloc> =
+    curricle_stages::phases::heap::CountingAllocator(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -57,6 +57,11 @@ impl Phase {
     fn writes(self) -> bool {
         matches!(self, Self::Rollout | Self::Answering)
     }
+
+    /// Is what the pools hold after `last` of no use to it?
+    fn empties_after(self, last: Option<Self>) -> bool {
+        last.is_some_and(|last| last.writes() != self.writes())
+    }
 }
 
 /// Bytes of a phase.
@@ -106,7 +111,7 @@ impl Phases {
     /// Gives a phase its turn. Phases don't hold each other.
     pub fn during<R>(&self, phase: Phase, work: impl FnOnce() -> R) -> R {
         let last = self.seen().last.replace(phase);
-        if last.is_some_and(|last| last.writes() != phase.writes()) {
+        if phase.empties_after(last) {
             for device in &self.devices {
                 device.memory_cleanup();
             }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::kinds::init::Init;
 use crate::kinds::synthesize::Synthesize;
-use crate::phases::heap::Counted;
+use crate::phases::heap::CountingAllocator;
 
 /// A folder with rows and the model `base` that `init` makes of them.
 pub struct Bench {
@@ -194,7 +194,7 @@ pub fn alerts(events: &[StageEvent]) -> Vec<(usize, &str, &str)> {
 struct Counting;
 
 #[global_allocator]
-static ALLOCATOR: Counted<Counting> = Counted(Counting);
+static ALLOCATOR: CountingAllocator<Counting> = CountingAllocator(Counting);
 
 thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };

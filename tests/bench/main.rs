@@ -39,8 +39,8 @@ use case::{Answer, Case};
 use process::Peers;
 
 #[global_allocator]
-static ALLOCATOR: curricle_stages::phases::heap::Counted<mimalloc::MiMalloc> =
-    curricle_stages::phases::heap::Counted(mimalloc::MiMalloc);
+static ALLOCATOR: curricle_stages::phases::heap::CountingAllocator<mimalloc::MiMalloc> =
+    curricle_stages::phases::heap::CountingAllocator(mimalloc::MiMalloc);
 
 /// Measurements that are asked for together.
 struct Part {

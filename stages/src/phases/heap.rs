@@ -15,7 +15,7 @@ static MOST: AtomicIsize = AtomicIsize::new(0);
 
 /// An allocator that counts for [`super::Phases`]; for `#[global_allocator]`.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Counted<A>(pub A);
+pub struct CountingAllocator<A>(pub A);
 
 fn more(block: *mut u8, size: usize) -> *mut u8 {
     if size >= LEAST && !block.is_null() {
@@ -34,7 +34,7 @@ fn less(size: usize) {
 }
 
 // SAFETY: every call goes to `A` as it came, and its answer back; counting allocates nothing.
-unsafe impl<A: GlobalAlloc> GlobalAlloc for Counted<A> {
+unsafe impl<A: GlobalAlloc> GlobalAlloc for CountingAllocator<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are those that `A` asks for.
         more(unsafe { self.0.alloc(layout) }, layout.size())

@@ -53,10 +53,11 @@ fn turns_of_a_phase_are_one_and_in_the_order_of_the_first() {
 fn pools_are_emptied_between_writing_and_learning_only() {
     use Phase::{Answering, Backward, LogProbs, Look, Optimizer, Rollout, Update};
     // A step of reinforcement learning with two rounds and two updates passes two borders, one of supervised training none.
-    let borders = |turns: &[Phase]| turns.windows(2).filter(|pair| pair[0].writes() != pair[1].writes()).count();
+    let borders = |turns: &[Phase]| turns.windows(2).filter(|pair| pair[1].empties_after(Some(pair[0]))).count();
     assert_eq!(borders(&[Rollout, Rollout, LogProbs, Update, Update, Rollout]), 2);
     assert_eq!(borders(&[Backward, Optimizer, Backward, Optimizer, Look, Backward]), 0);
     assert_eq!(borders(&[Answering, Answering]), 0);
+    assert!(!Update.empties_after(None), "there is nothing yet");
     let all = [Rollout, Answering, LogProbs, Backward, Optimizer, Update, Look];
     let names: std::collections::BTreeSet<&str> = all.iter().map(|phase| phase.name()).collect();
     assert_eq!(names.len(), all.len());

@@ -150,7 +150,7 @@ impl Lanes {
     /// # Panics
     ///
     /// Passes on a panic of `work`.
-    pub fn fold<T: Send, R: Send, A>(
+    fn fold<T: Send, R: Send, A>(
         &self,
         jobs: impl IntoIterator<Item = T>,
         work: impl Fn(Seat<'_>, T) -> R + Sync,

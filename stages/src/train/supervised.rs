@@ -93,6 +93,7 @@ fn total(told: &[Vec<f32>]) -> f64 {
     told.iter().flatten().copied().map(f64::from).sum()
 }
 
+// burn-train's view of a pass, which it asks of every model. The loop below leaves the loss on the device until its one read.
 impl TrainStep for Qwen2_5Vl {
     type Input = Piece;
     type Output = Numbers;

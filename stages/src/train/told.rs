@@ -19,16 +19,6 @@ impl From<Tensor<1>> for Told {
 }
 
 impl Told {
-    /// How many passes told something.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether none did.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Everything that was told, on the host.
     ///
     /// # Panics
@@ -59,7 +49,6 @@ mod tests {
         let device = crate::device::host();
         let told = |values: &[f32]| Told::from(Tensor::<1>::from_floats(values, &device));
         let both = told(&[1.0, 2.0]).plus(told(&[]).plus(told(&[3.0]))).to_device(&device);
-        assert_eq!((both.len(), both.is_empty()), (3, false));
         assert_eq!(both.read(), [vec![1.0, 2.0], vec![], vec![3.0]]);
         assert_eq!(Told::default().read(), Vec::<Vec<f32>>::new());
     }
